@@ -1,0 +1,96 @@
+/**
+ * The queue of one serial executor (an inference isolate, one lane of a node): earliest deadline first, with the
+ * demand test at the door. What was admitted on exact times never misses: a piece of work is let in only if it makes
+ * its own deadline behind everything due earlier and takes the slack of nothing due later.
+ *
+ * EDF and the demand test: Liu and Layland 1973; Baruah et al. 1990. Linear scans: fine below a few hundred entries.
+ */
+
+export type QueuedWork = {
+  id: string;
+  /** On the owner's clock. */
+  deadlineAt: number;
+  /** Predicted time it will occupy the executor. */
+  workMs: number;
+};
+
+export class RunQueue<W extends QueuedWork> {
+  /** Sorted by deadline; first come, first served among equals. */
+  readonly #waiting: W[] = [];
+  readonly #limit: number;
+  #busyUntil = Number.NEGATIVE_INFINITY;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  get length(): number {
+    return this.#waiting.length;
+  }
+
+  /** Work waiting, earliest deadline first. */
+  get waiting(): readonly W[] {
+    return this.#waiting;
+  }
+
+  /** Time until the running piece is expected to end. */
+  busyMs(now: number): number {
+    return Math.max(0, this.#busyUntil - now);
+  }
+
+  /** Tells the queue what the executor is doing: `workMs` from `now` on. Zero when it became free. */
+  occupy(now: number, workMs: number): void {
+    this.#busyUntil = workMs > 0 ? now + workMs : Number.NEGATIVE_INFINITY;
+  }
+
+  /** Predicted work that would run before a piece due at `deadlineAt`, the running piece included. */
+  aheadMs(deadlineAt: number, now: number): number {
+    let sum = this.busyMs(now);
+    for (const work of this.#waiting) {
+      if (work.deadlineAt > deadlineAt) break;
+      sum += work.workMs;
+    }
+    return sum;
+  }
+
+  /** All predicted work in the queue, the running piece included. */
+  totalMs(now: number): number {
+    return this.aheadMs(Number.POSITIVE_INFINITY, now);
+  }
+
+  /** The demand test: would `work` and everything admitted before it still make their deadlines? */
+  admits(work: QueuedWork, now: number): boolean {
+    if (this.#waiting.length >= this.#limit) return false;
+    let finishAt = now + this.busyMs(now);
+    let placed = false;
+    for (const queued of this.#waiting) {
+      if (!placed && queued.deadlineAt > work.deadlineAt) {
+        finishAt += work.workMs;
+        if (finishAt > work.deadlineAt) return false;
+        placed = true;
+      }
+      finishAt += queued.workMs;
+      // Work already predicted late takes nothing from the newcomer's rights; only slack it would newly lose counts.
+      if (placed && finishAt > queued.deadlineAt && finishAt - work.workMs <= queued.deadlineAt) return false;
+    }
+    return placed || finishAt + work.workMs <= work.deadlineAt;
+  }
+
+  /** Inserts without asking; admission is the caller's decision. */
+  insert(work: W): void {
+    let at = this.#waiting.length;
+    while (at > 0 && (this.#waiting[at - 1] as W).deadlineAt > work.deadlineAt) at--;
+    this.#waiting.splice(at, 0, work);
+  }
+
+  /** Takes the earliest deadline; undefined when nothing waits. */
+  takeFirst(): W | undefined {
+    return this.#waiting.shift();
+  }
+
+  /** Removes one piece of waiting work; undefined when it is not there (running, finished or unknown). */
+  remove(id: string): W | undefined {
+    const at = this.#waiting.findIndex((work) => work.id === id);
+    return at < 0 ? undefined : this.#waiting.splice(at, 1)[0];
+  }
+}

@@ -1,0 +1,49 @@
+/** What every inference route asks for and gets back, whatever its wire format: the seam between surfaces and serving. */
+import type { Application } from "../../protocol/application.ts";
+import type { Clock } from "../../protocol/clock.ts";
+import type { ExitResult, Tier, Wishes } from "../../protocol/plan.ts";
+import type { InputTensor } from "../../protocol/tensor.ts";
+
+/** What serving needs of the request's surroundings. */
+export type ServeContext = {
+  env: ApiEnv;
+  clock: Clock;
+  /** Aborted when the client goes away. */
+  signal: AbortSignal;
+  waitUntil(work: Promise<unknown>): void;
+};
+
+export type ServeRequest = {
+  /** Object name of the user's controller, derived from the key (api-keys). */
+  controller: string;
+  secretDigest: string;
+  application: Application;
+  /** Decoded and checked against the application's contract. */
+  input: InputTensor;
+  /** `clock.arrive()` of the request: the deadline counts from here. */
+  receivedAt: number;
+  deadlineMs: number;
+  wishes: Wishes;
+  topK: number;
+};
+
+/** One entry of Server-Timing, measured by the caller across I/O. */
+export type TimingEntry = { name: string; durMs: number; desc?: string };
+
+export type Served = {
+  answer: ExitResult;
+  tier: Tier;
+  node: string | null;
+  deadlineMs: number;
+  deadlineMet: boolean;
+  /** A deeper rung was planned or started and failed. */
+  degraded: boolean;
+  /** Why this answer: one short sentence. */
+  reason: string;
+  predictedMs: number;
+  totalMs: number;
+  /** Where a node answered, by its own clock. */
+  queueMs?: number;
+  computeMs?: number;
+  timing: TimingEntry[];
+};

@@ -1,0 +1,3 @@
+import { WorkerEntrypoint } from "cloudflare:workers";
+export class Inference extends WorkerEntrypoint<InferenceEnv> {}
+export default { fetch: () => new Response(null, { status: 404 }) };

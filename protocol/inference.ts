@@ -1,0 +1,41 @@
+/** The RPC of an inference Worker: `open(job)` gives a handle with `result()` and `cancel()`. */
+import type { EdgeView, ExitResult, Plan } from "./plan.ts";
+import type { PackedTensor, Start } from "./tensor.ts";
+
+/** One request's work at the edge. The whole plan travels, so that stages can decide at every exit without a call. */
+export type EdgeJob = {
+  application: string;
+  start: Start;
+  plan: Plan;
+  /** Index into `plan.options`: the edge option to run. */
+  option: number;
+  /** Until the result must have left this machine. */
+  remainingMs: number;
+  /** How many labels each exit reports. */
+  topK: number;
+  /** Exits that finished elsewhere before. */
+  evidence: ExitResult[];
+};
+
+/**
+ * `stop`: the plan is satisfied. `escalate`: go on with `option`, elsewhere; `cut` is there if that option resumes from it.
+ * `late`: time ran out between stages. `cancelled`: asked to. `refused`: the queue could not make it, nothing was run.
+ */
+export type RunResult = {
+  exits: ExitResult[];
+  ended: "stop" | "escalate" | "late" | "cancelled" | "refused";
+  option?: number;
+  cut?: PackedTensor;
+  edge: EdgeView;
+  /** Profile milliseconds of the stages that ran for this job, and the predicted work found ahead of it on arrival. */
+  profileMs: number;
+  aheadMs: number;
+};
+
+/** What `debug()` tells about an isolate. */
+export type IsolateReport = {
+  wasmBytes: number;
+  sessions: { application: string; rung: number; file: string; bytes: number }[];
+  queued: number;
+  running: boolean;
+};

@@ -1,0 +1,74 @@
+/**
+ * The RPC surface of every object and Worker, as callers see it. The classes implement these interfaces, so that
+ * both sides of a call are checked against one text.
+ */
+import type { ControllerExchange, ExchangeReply, GatewayReport, NodeEntry, NodeJob, NodeReply } from "./fleet.ts";
+import type { EdgeJob, IsolateReport, RunResult } from "./inference.ts";
+import type { PlanReply, PlanRequest, Report } from "./plan.ts";
+
+/** Handle of a job at the edge. `cancel()` makes `result()` settle at the next stage boundary with what has finished. */
+export interface RunningJobRpc {
+  result(): Promise<RunResult>;
+  cancel(): void;
+}
+
+export interface InferenceRpc {
+  open(job: EdgeJob): RunningJobRpc;
+  /** Loads the runtime and every session, and runs each once. Resolves when the isolate is warm. */
+  warm(): Promise<IsolateReport>;
+  debug(): Promise<IsolateReport>;
+}
+
+export type KeyRecord = { id: string; digest: string; label: string; createdAt: number; revokedAt: number | null };
+
+export interface UserControllerRpc {
+  plan(request: PlanRequest): Promise<PlanReply>;
+  report(report: Report): Promise<void>;
+  /** Registers the digest of a key's secret. The first key makes the user. */
+  addKey(key: { id: string; digest: string; label: string }): Promise<KeyRecord>;
+  /** False when the user has no such key. */
+  revokeKey(id: string): Promise<boolean>;
+  keys(): Promise<Omit<KeyRecord, "digest">[]>;
+}
+
+export type Enrolment = {
+  /** SHA-256 of the one-off token, hex. */
+  digest: string;
+  node: string;
+  tags: string[];
+  expiresInMs: number;
+};
+
+export type Redemption = { ok: true; node: string; tags: string[] } | { ok: false; reason: "unknown" | "used" | "expired" };
+
+export interface CoordinatorRpc {
+  exchange(exchange: ControllerExchange): Promise<ExchangeReply>;
+  reportGateway(report: GatewayReport): Promise<void>;
+  mintEnrolment(enrolment: Enrolment): Promise<void>;
+  redeemEnrolment(digest: string): Promise<Redemption>;
+  nodes(): Promise<NodeEntry[]>;
+  /** Forgets a node. False when there is none of that name. */
+  removeNode(node: string): Promise<boolean>;
+}
+
+export type GatewayStatus = {
+  node: string | null;
+  epoch: number;
+  connected: boolean;
+  draining: boolean;
+  revoked: boolean;
+  inFlight: number;
+  lastSeenAgeMs: number | null;
+};
+
+export interface NodeGatewayRpc {
+  submit(job: NodeJob): Promise<NodeReply>;
+  cancel(ticket: string): Promise<void>;
+  status(): Promise<GatewayStatus>;
+  /** Closes the socket and refuses this node's certificate from now on. */
+  revoke(): Promise<void>;
+}
+
+/** Object names. The region is part of the name, so that moving an object is a new name, never a silent move. */
+export const COORDINATOR_NAME = "coordinator:global";
+export const gatewayName = (region: string, node: string): string => `gw:${region}:${node}`;
