@@ -31,6 +31,7 @@ export type Option = {
 export type Plan = {
   planId: string;
   options: Option[];
+  /** The option to begin with; −1 when the evidence that came with the request already suffices. */
   first: number;
   next: ("stop" | number)[][];
   otherwise: number[];
@@ -82,9 +83,7 @@ export type PlanRequest = {
   evidence?: ExitResult[];
 };
 
-export type PlanReply =
-  | { ok: true; plan: Plan }
-  | { ok: false; code: ErrorCode; detail: string; predictedMs?: number };
+export type PlanReply = { ok: true; plan: Plan } | { ok: false; code: ErrorCode; detail: string; predictedMs?: number };
 
 /** One leg of what happened: an option tried, or (`option` −1) nothing that was planned. */
 export type Leg = {

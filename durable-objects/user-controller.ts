@@ -1,0 +1,111 @@
+/**
+ * The object of one user: keys and the controller. A thin adapter: decisions are control/controller.ts's.
+ *
+ * Storage: `keys` holds digests of key secrets, `state` one JSON snapshot of what the controller learnt, written at
+ * most once a second, so that a user's request rate is not bound by writes. An eviction loses at most that second.
+ */
+import { DurableObject } from "cloudflare:workers";
+import { Controller, type ControllerEffects, type ControllerSnapshot } from "../control/controller.ts";
+import { clockOf } from "../functions/clock.ts";
+import { coordinator } from "../functions/stubs.ts";
+import { applications } from "../functions/generated/catalogue.ts";
+import type { Clock } from "../protocol/clock.ts";
+import type { PlanReply, PlanRequest, Report } from "../protocol/plan.ts";
+import type { KeyRecord, UserControllerRpc } from "../protocol/services.ts";
+
+/** What the object needs of its Worker's environment. */
+export type UserControllerEnv = Pick<ApiEnv, "DYSTRI_CLOCK" | "COORDINATOR">;
+
+/** Keys one user may have, revoked ones included: bounds the table and the constructor's read. */
+const MAX_KEYS = 100;
+
+export class UserController extends DurableObject<UserControllerEnv> implements UserControllerRpc {
+  readonly #clock: Clock;
+  readonly #sql: SqlStorage;
+  readonly #keys = new Map<string, KeyRecord>();
+  readonly #controller: Controller;
+
+  constructor(ctx: DurableObjectState, env: UserControllerEnv) {
+    super(ctx, env);
+    this.#clock = clockOf(env);
+    this.#sql = ctx.storage.sql;
+    this.#sql.exec(`CREATE TABLE IF NOT EXISTS keys
+      (id TEXT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, label TEXT NOT NULL, createdAt INTEGER NOT NULL, revokedAt INTEGER)`);
+    this.#sql.exec("CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, json TEXT NOT NULL)");
+    for (const key of this.#sql.exec<KeyRecord>("SELECT id, digest, label, createdAt, revokedAt FROM keys")) {
+      this.#keys.set(key.digest, key);
+    }
+    this.#controller = new Controller(ctx.id.toString(), applications, this.#stored());
+  }
+
+  /** Decides from memory: no storage, no call to anyone. An old view is refreshed after the answer has left. */
+  async plan(request: PlanRequest): Promise<PlanReply> {
+    const now = this.#clock.arrive();
+    const key = this.#keys.get(request.secretDigest);
+    if (!key || key.revokedAt !== null) {
+      return { ok: false, code: "unauthenticated", detail: "the API key is missing or not valid" };
+    }
+    const { reply, effects } = this.#controller.plan(request, now, crypto.randomUUID());
+    this.#carryOut(effects);
+    return reply;
+  }
+
+  async report(report: Report): Promise<void> {
+    this.#carryOut(this.#controller.report(report, this.#clock.arrive()));
+  }
+
+  async addKey(key: { id: string; digest: string; label: string }): Promise<KeyRecord> {
+    const known = this.#keys.get(key.digest);
+    if (known) return known;
+    if (this.#keys.size >= MAX_KEYS) throw new RangeError(`a user may have ${MAX_KEYS} keys`);
+    const record: KeyRecord = { ...key, createdAt: this.#clock.arrive(), revokedAt: null };
+    this.#sql.exec(
+      "INSERT INTO keys (id, digest, label, createdAt, revokedAt) VALUES (?, ?, ?, ?, NULL)",
+      record.id,
+      record.digest,
+      record.label,
+      record.createdAt,
+    );
+    this.#keys.set(record.digest, record);
+    return record;
+  }
+
+  async revokeKey(id: string): Promise<boolean> {
+    const key = [...this.#keys.values()].find((record) => record.id === id);
+    if (!key) return false;
+    const revokedAt = key.revokedAt ?? this.#clock.arrive();
+    this.#sql.exec("UPDATE keys SET revokedAt = ? WHERE id = ?", revokedAt, id);
+    this.#keys.set(key.digest, { ...key, revokedAt });
+    return true;
+  }
+
+  async keys(): Promise<Omit<KeyRecord, "digest">[]> {
+    return [...this.#keys.values()].map(({ id, label, createdAt, revokedAt }) => ({ id, label, createdAt, revokedAt }));
+  }
+
+  #carryOut(effects: ControllerEffects): void {
+    if (effects.store) this.#store(effects.store);
+    if (effects.exchange) this.ctx.waitUntil(this.#exchange(effects.exchange));
+  }
+
+  /** Failure is silent by design: the view ages, and old views lose weight (DESIGN.md, failure table). */
+  async #exchange(exchange: NonNullable<ControllerEffects["exchange"]>): Promise<void> {
+    try {
+      const reply = await this.#clock.settled(coordinator(this.env).exchange(exchange));
+      this.#controller.absorb(reply, this.#clock.now());
+    } catch (error) {
+      console.warn(JSON.stringify({ event: "exchange_failed", component: "user-controller", error: String(error) }));
+    }
+  }
+
+  #store(snapshot: ControllerSnapshot): void {
+    this.#sql.exec("INSERT OR REPLACE INTO state (name, json) VALUES ('controller', ?)", JSON.stringify(snapshot));
+  }
+
+  #stored(): ControllerSnapshot | null {
+    const row = this.#sql.exec<{ json: string }>("SELECT json FROM state WHERE name = 'controller'").toArray()[0];
+    if (!row) return null;
+    const snapshot = JSON.parse(row.json) as ControllerSnapshot;
+    return snapshot.schema === 1 ? snapshot : null;
+  }
+}
