@@ -1,4 +1,5 @@
-import { DurableObject } from "cloudflare:workers";
-export class NodeGateway extends DurableObject<FleetEnv> {}
-export class Coordinator extends DurableObject<FleetEnv> {}
+/** The fleet Worker: the coordinator and the nodes' gateways. Other Workers bind to its objects; it serves no HTTP of its own. */
+export { Coordinator } from "./coordinator.ts";
+export { NodeGateway } from "./node-gateway.ts";
+
 export default { fetch: () => new Response(null, { status: 404 }) };

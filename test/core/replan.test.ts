@@ -1,0 +1,34 @@
+import { expect, test } from "vitest";
+import { withoutMachineOf } from "../../control/replan.ts";
+import type { Option, Plan } from "../../protocol/plan.ts";
+
+const option = (rung: number, node?: string): Option => ({
+  rung,
+  minRung: 0,
+  at: node ? { tier: "node", node } : { tier: "edge" },
+  from: "input",
+  predictedMs: 1,
+  workMs: 1,
+});
+
+const plan: Plan = {
+  planId: "p",
+  options: [option(0), option(2), option(3, "n1"), option(2, "n1"), option(3, "n2")],
+  first: 0,
+  next: [[2, 3, 4, 1], [2, "stop"], [2, 4], ["stop"]],
+  otherwise: [2, 2, 1, 1, 1],
+  marginMs: 1,
+  reason: "",
+};
+
+test("steps to a failed machine lead to the fallback where it is deeper, and stop elsewhere", () => {
+  expect(withoutMachineOf(plan, 2, 1).next).toEqual([[1, 1, 4, 1], [1, "stop"], ["stop", 4], ["stop"]]);
+});
+
+test("without a fallback they stop", () => {
+  expect(withoutMachineOf(plan, 2, -1).next).toEqual([["stop", "stop", 4, 1], ["stop", "stop"], ["stop", 4], ["stop"]]);
+});
+
+test("an index that is not there changes nothing", () => {
+  expect(withoutMachineOf(plan, 9, 1)).toBe(plan);
+});
