@@ -42,6 +42,7 @@ export function rightGiven(application: Application, exit: number, bin: number, 
   const rows = rungAt(application, exit).evidence;
   const row = rows[Math.min(bin, rows.length - 1)];
   const right = row?.right[at];
-  if (right === undefined) throw new RangeError(`${application.name}: no evidence at exit ${exit}, bin ${bin}, for rung ${at}`);
+  if (right === undefined)
+    throw new RangeError(`${application.name}: no evidence at exit ${exit}, bin ${bin}, for rung ${at}`);
   return right;
 }

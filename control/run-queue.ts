@@ -58,22 +58,29 @@ export class RunQueue<W extends QueuedWork> {
     return this.aheadMs(Number.POSITIVE_INFINITY, now);
   }
 
-  /** The demand test: would `work` and everything admitted before it still make their deadlines? */
-  admits(work: QueuedWork, now: number): boolean {
-    if (this.#waiting.length >= this.#limit) return false;
+  /**
+   * The most work that could be added with that deadline so that it and everything admitted before still make theirs.
+   * Negative when not even nothing would be in time. Work already predicted late takes nothing from the newcomer's
+   * rights; only slack it would newly lose counts.
+   */
+  slackMs(deadlineAt: number, now: number): number {
     let finishAt = now + this.busyMs(now);
+    let slackMs = Number.POSITIVE_INFINITY;
     let placed = false;
     for (const queued of this.#waiting) {
-      if (!placed && queued.deadlineAt > work.deadlineAt) {
-        finishAt += work.workMs;
-        if (finishAt > work.deadlineAt) return false;
+      if (!placed && queued.deadlineAt > deadlineAt) {
+        slackMs = deadlineAt - finishAt;
         placed = true;
       }
       finishAt += queued.workMs;
-      // Work already predicted late takes nothing from the newcomer's rights; only slack it would newly lose counts.
-      if (placed && finishAt > queued.deadlineAt && finishAt - work.workMs <= queued.deadlineAt) return false;
+      if (placed && finishAt <= queued.deadlineAt) slackMs = Math.min(slackMs, queued.deadlineAt - finishAt);
     }
-    return placed || finishAt + work.workMs <= work.deadlineAt;
+    return placed ? slackMs : deadlineAt - finishAt;
+  }
+
+  /** The demand test: would `work` and everything admitted before it still make their deadlines? */
+  admits(work: QueuedWork, now: number): boolean {
+    return this.#waiting.length < this.#limit && work.workMs <= this.slackMs(work.deadlineAt, now);
   }
 
   /** Inserts without asking; admission is the caller's decision. */

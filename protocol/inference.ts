@@ -19,13 +19,16 @@ export type EdgeJob = {
 
 /**
  * `stop`: the plan is satisfied. `escalate`: go on with `option`, elsewhere; `cut` is there if that option resumes from it.
- * `late`: time ran out between stages. `cancelled`: asked to. `refused`: the queue could not make it, nothing was run.
+ * `late`: the plan wanted more, but time ran out between stages, or a stage failed (`failure`); the exits before stand.
+ * `cancelled`: asked to. `refused`: the queue could not make it, nothing was run.
  */
 export type RunResult = {
   exits: ExitResult[];
   ended: "stop" | "escalate" | "late" | "cancelled" | "refused";
   option?: number;
   cut?: PackedTensor;
+  /** Why a deeper stage failed, if one did after an exit had finished. */
+  failure?: string;
   edge: EdgeView;
   /** Profile milliseconds of the stages that ran for this job, and the predicted work found ahead of it on arrival. */
   profileMs: number;

@@ -8,11 +8,15 @@ import type { RuntimeTensor } from "./session.ts";
 export function checkInput(application: Application, input: InputTensor): void {
   const spec = application.input;
   const problem = (field: string, value: unknown, wanted: unknown) =>
-    new DystriError("bad_tensor", `${field} is ${JSON.stringify(value)}; ${application.name} takes ${JSON.stringify(wanted)}`, {
-      field,
-      value: JSON.stringify(value),
-      hint: `send ${spec.name} as ${spec.datatype} of shape [${spec.shape.join(", ")}]`,
-    });
+    new DystriError(
+      "bad_tensor",
+      `${field} is ${JSON.stringify(value)}; ${application.name} takes ${JSON.stringify(wanted)}`,
+      {
+        field,
+        value: JSON.stringify(value),
+        hint: `send ${spec.name} as ${spec.datatype} of shape [${spec.shape.join(", ")}]`,
+      },
+    );
   if (input.datatype !== spec.datatype) throw problem("datatype", input.datatype, spec.datatype);
   if (input.shape.length !== spec.shape.length || input.shape.some((size, i) => size !== spec.shape[i])) {
     throw problem("shape", input.shape, spec.shape);

@@ -25,7 +25,8 @@ async function evaluate(application: Application, set: TestSet): Promise<number[
       const answer = await runner.run(state, rung, 1);
       if (answer.top[0]?.[0] === label) right[rung] = (right[rung] ?? 0) + 1;
     }
-    if (process.stderr.isTTY && i % 500 === 0) process.stderr.write(`\r${application.name}: ${i} of ${set.samples.length}`);
+    if (process.stderr.isTTY && i % 500 === 0)
+      process.stderr.write(`\r${application.name}: ${i} of ${set.samples.length}`);
   }
   if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
   return right;

@@ -12,7 +12,10 @@ export const MODELS = join(import.meta.dirname, "..", "models");
 export async function applicationNames(): Promise<string[]> {
   const entries = await readdir(MODELS, { withFileTypes: true, recursive: true });
   const files = entries.filter((entry) => entry.isFile() && entry.name === "app.json");
-  return files.map((entry) => entry.parentPath.slice(MODELS.length + 1)).filter((name) => !name.includes("/")).sort();
+  return files
+    .map((entry) => entry.parentPath.slice(MODELS.length + 1))
+    .filter((name) => !name.includes("/"))
+    .sort();
 }
 
 export async function loadApplication(name: string): Promise<Application> {
@@ -33,7 +36,10 @@ export async function openWasm(path: string): Promise<Session> {
     async run(x: RuntimeTensor) {
       const outputs = await session.run({ x: new ort.Tensor(x.type, x.data as Float32Array, x.dims) });
       return Object.fromEntries(
-        Object.entries(outputs).map(([name, { data, dims }]) => [name, { type: "float32", data: data as Float32Array, dims: [...dims] }]),
+        Object.entries(outputs).map(([name, { data, dims }]) => [
+          name,
+          { type: "float32", data: data as Float32Array, dims: [...dims] },
+        ]),
       );
     },
   };

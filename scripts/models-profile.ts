@@ -17,9 +17,9 @@ const MEASURE_MS = 1500;
 const FEWEST_RUNS = 50;
 
 async function medianMs(session: Session, x: RuntimeTensor): Promise<number> {
-  for (const until = performance.now() + WARM_UP_MS; performance.now() < until; ) await session.run(x);
+  for (const until = performance.now() + WARM_UP_MS; performance.now() < until;) await session.run(x);
   const times: number[] = [];
-  for (const until = performance.now() + MEASURE_MS; performance.now() < until || times.length < FEWEST_RUNS; ) {
+  for (const until = performance.now() + MEASURE_MS; performance.now() < until || times.length < FEWEST_RUNS;) {
     const startedAt = performance.now();
     await session.run(x);
     times.push(performance.now() - startedAt);

@@ -62,7 +62,7 @@ export class Attempt {
     let fellBack = false;
     for (let option = this.#plan.options[index]; option; option = this.#plan.options[index]) {
       if (this.#leftMs() <= 0) return this.#failed(option.rung, "the deadline's margin was reached");
-      const step = await (option.at.tier === "node"
+      const step: Step = await (option.at.tier === "node"
         ? this.#onNode(option.at.node, option, index, start)
         : this.#atEdge(option, index, start));
       if (this.#context.signal.aborted) {

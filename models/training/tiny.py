@@ -26,9 +26,12 @@ import torch.nn.functional as F
 SIZE, LABELS = 8, ["horizontal", "vertical", "cross"]
 MEAN, STD = 0.5, 0.25
 BIN_EDGES = [0.0, 0.5, 0.65, 0.8, 0.9, 0.97, 1.0]
-# Medians measured on the 2-core development machine: e1 and e2 in workerd (WASM) and natively, v natively; v's WASM
-# figure is a measurement as well, although no edge runs it.
-REFERENCE_MS = {"e1": {"edge": 0.04, "node": 0.02}, "e2": {"edge": 0.05, "node": 0.02}, "v": {"edge": 0.3, "node": 0.06}}
+# Medians of 1,000 runs after 500, batch 1, one thread, ONNX Runtime 1.30 on a 2-core machine: as WASM and natively.
+REFERENCE_MS = {
+    "e1": {"edge": 0.018, "node": 0.013},
+    "e2": {"edge": 0.019, "node": 0.012},
+    "v": {"edge": 0.023, "node": 0.014},
+}
 
 
 def images(count: int, seed: int):

@@ -27,8 +27,13 @@ const ask = (over: Partial<PlanRequest> = {}): PlanRequest => ({
 /** A node that serves every rung of the first application in the catalogue. */
 function gatewayReport(node: string): GatewayReport {
   const entry = nodeEntry(node);
-  const rungs = Object.fromEntries(application!.rungs.map((_, i) => [String(i), { medianMs: 1, p95Ms: 1, stageMs: [] }]));
-  const registration = { ...entry.registration, applications: { [application!.name]: { version: application!.version, rungs } } };
+  const rungs = Object.fromEntries(
+    application!.rungs.map((_, i) => [String(i), { medianMs: 1, p95Ms: 1, stageMs: [] }]),
+  );
+  const registration = {
+    ...entry.registration,
+    applications: { [application!.name]: { version: application!.version, rungs } },
+  };
   return { ...entry, registration, offeredMs: 0 };
 }
 
@@ -55,8 +60,14 @@ describe("UserController", () => {
   test("plans for a key it knows, and for no other", async () => {
     const name = await user();
     expect((await userController(env, name).plan(ask())).ok).toBe(true);
-    expect(await userController(env, name).plan(ask({ secretDigest: "0".repeat(64) }))).toMatchObject({ ok: false, code: "unauthenticated" });
-    expect(await userController(env, `user:${crypto.randomUUID()}`).plan(ask())).toMatchObject({ ok: false, code: "unauthenticated" });
+    expect(await userController(env, name).plan(ask({ secretDigest: "0".repeat(64) }))).toMatchObject({
+      ok: false,
+      code: "unauthenticated",
+    });
+    expect(await userController(env, `user:${crypto.randomUUID()}`).plan(ask())).toMatchObject({
+      ok: false,
+      code: "unauthenticated",
+    });
   });
 
   test("a revoked key stays revoked across an eviction", async () => {
@@ -79,7 +90,18 @@ describe("UserController", () => {
       outcome: "onTime",
       rung: heaviest,
       bin: 0,
-      legs: [{ option: node, predictedMs: 10, tookMs: 400, aheadMs: 0, sentBytes: 784, end: "done", queueMs: 0, computeMs: 2 }],
+      legs: [
+        {
+          option: node,
+          predictedMs: 10,
+          tookMs: 400,
+          aheadMs: 0,
+          sentBytes: 784,
+          end: "done",
+          queueMs: 0,
+          computeMs: 2,
+        },
+      ],
       nodes: [],
     };
     await userController(env, name).report(report);

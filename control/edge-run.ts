@@ -1,0 +1,92 @@
+/**
+ * What an edge job does at each stage boundary. The decision depends on the plan, on the exits held and on the work
+ * that still fits, never on a clock: whoever calls says how much time is left.
+ */
+import type { Application } from "../protocol/application.ts";
+import type { ExitResult, Option, Plan } from "../protocol/plan.ts";
+import { chainReferenceMs, rungAt, type From } from "./ladder.ts";
+
+/** How far one job has come. */
+export type EdgeProgress = {
+  /** The edge option the job was opened for. */
+  option: number;
+  /** What the job started from; the cuts of `exits` are held as well. */
+  from: From;
+  /** Finished here, in the order they ran. */
+  exits: readonly ExitResult[];
+  /** Finished elsewhere before; they count as held, their tensors do not. */
+  evidence: readonly ExitResult[];
+};
+
+/**
+ * `run`: the stage of `rung` now, on the way to `target`; `workMs` is the profile work of that whole way.
+ * `stop`: the plan is satisfied. `escalate`: go on with `option`, elsewhere. `late`: the plan wants more, and nothing
+ * that it would accept fits in the time left.
+ */
+export type EdgeStep =
+  | { kind: "run"; rung: number; target: number; workMs: number }
+  | { kind: "stop" }
+  | { kind: "escalate"; option: number }
+  | { kind: "late" };
+
+/**
+ * The stages still to run for `rung`, in order, from the nearest tensor held; null when no tensor on its way is held
+ * or one of the stages does not run at the edge. Empty when the rung has finished.
+ */
+function wayTo(application: Application, rung: number, progress: EdgeProgress): number[] | null {
+  const finished = (at: From): boolean => progress.exits.some(({ exit }) => exit === at);
+  const way: number[] = [];
+  for (let at: From = rung; !finished(at) && at !== progress.from;) {
+    if (at === "input") return null;
+    const { resumesFrom, tiers } = rungAt(application, at);
+    if (!tiers.includes("edge")) return null;
+    way.unshift(at);
+    at = resumesFrom;
+  }
+  return way;
+}
+
+/**
+ * The deepest rung of `option` that fits in `fitsMs`, deeper than `held` and not below the option's floor. An option's
+ * rung is a wish; its minRung is what the plan still accepts when time has become short.
+ */
+function deepestThatFits(
+  application: Application,
+  option: Option,
+  progress: EdgeProgress,
+  held: number,
+  fitsMs: number,
+): EdgeStep {
+  for (let target = option.rung; target >= Math.max(option.minRung, held + 1); target--) {
+    const way = wayTo(application, target, progress);
+    const next = way?.[0];
+    if (!way || next === undefined) continue;
+    const workMs = chainReferenceMs(application, way, "edge");
+    if (workMs <= fitsMs) return { kind: "run", rung: next, target, workMs };
+  }
+  return { kind: "late" };
+}
+
+/** Where the last exit finished here sends the job: an option's index, or stop. A row the plan lacks means stop. */
+function consult(plan: Plan, progress: EdgeProgress): "stop" | number {
+  const last = progress.exits.at(-1);
+  if (!last) return progress.option;
+  return plan.next[last.exit]?.[last.bin] ?? "stop";
+}
+
+/**
+ * The next step of an edge job with `fitsMs` of profile work left to it. An option deeper than the next stage passes
+ * through the exits between, and the plan is asked at each. An edge option that cannot be run from the tensors held
+ * here (say, from the input after a start from a cut) is handed back as an escalation, for the caller to open anew.
+ */
+export function nextStep(application: Application, plan: Plan, progress: EdgeProgress, fitsMs: number): EdgeStep {
+  const choice = consult(plan, progress);
+  const option = choice === "stop" ? undefined : plan.options[choice];
+  if (choice === "stop" || !option) return { kind: "stop" };
+  if (option.at.tier !== "edge") return { kind: "escalate", option: choice };
+  const held = [...progress.exits, ...progress.evidence].reduce((deepest, { exit }) => Math.max(deepest, exit), -1);
+  if (option.rung <= held) return { kind: "stop" };
+  const startedHere = progress.exits.length > 0;
+  if (startedHere && wayTo(application, option.rung, progress) === null) return { kind: "escalate", option: choice };
+  return deepestThatFits(application, option, progress, held, fitsMs);
+}

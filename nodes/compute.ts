@@ -1,0 +1,94 @@
+/** The main thread's side of the thread that runs the models. */
+import { Worker } from "node:worker_threads";
+import type { Application } from "../protocol/application.ts";
+import type { ExitResult } from "../protocol/plan.ts";
+import type { Start } from "../protocol/tensor.ts";
+import { ConfigurationError } from "./log.ts";
+import type { NativeOptions } from "./onnx.ts";
+
+export type ComputeOptions = { models: string; applications: readonly string[]; native: NativeOptions };
+
+/** `start` comes with a job's first stage only. */
+export type StageRun = { id: string; application: string; start: Start | null; rung: number; topK: number };
+export type ComputeRequest = ({ do: "run" } & StageRun) | { do: "forget"; id: string };
+export type ComputeReply =
+  | { did: "load"; applications: Application[] }
+  | { did: "refuse"; name: string; message: string }
+  | { did: "run"; id: string; exit: ExitResult }
+  | { did: "fail"; id: string; code: "bad_input" | "failed"; message: string };
+
+/** A stage that did not end with an answer. */
+export class StageError extends Error {
+  override readonly name = "StageError";
+  readonly code: "bad_input" | "failed";
+
+  constructor(code: "bad_input" | "failed", message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+type Waiter = { resolve: (exit: ExitResult) => void; reject: (error: Error) => void };
+
+export class Compute {
+  readonly applications: readonly Application[];
+  /** Settles when the thread has died, which it never does of itself. */
+  readonly died: Promise<Error>;
+  readonly #worker: Worker;
+  readonly #waiting = new Map<string, Waiter>();
+
+  private constructor(worker: Worker, applications: readonly Application[]) {
+    this.#worker = worker;
+    this.applications = applications;
+    this.died = new Promise((resolve) => {
+      const die = (error: Error) => {
+        for (const waiter of this.#waiting.values()) waiter.reject(error);
+        this.#waiting.clear();
+        resolve(error);
+      };
+      worker.once("error", die);
+      worker.once("exit", (code) => die(new Error(`the compute thread ended with code ${code}`)));
+    });
+    worker.on("message", (reply: ComputeReply) => this.#receive(reply));
+  }
+
+  /** Starts the thread and loads every stage. Rejects with ConfigurationError when something cannot be loaded. */
+  static async start(options: ComputeOptions): Promise<Compute> {
+    const worker = new Worker(new URL("./compute-thread.ts", import.meta.url), { workerData: options });
+    const first = await new Promise<ComputeReply>((resolve, reject) => {
+      worker.once("message", resolve);
+      worker.once("error", reject);
+    });
+    if (first.did === "load") return new Compute(worker, first.applications);
+    await worker.terminate();
+    const message = first.did === "refuse" ? first.message : "the compute thread did not start";
+    throw first.did === "refuse" && first.name === "ConfigurationError"
+      ? new ConfigurationError(message)
+      : new Error(message);
+  }
+
+  /** Runs one stage of a job. Rejects with StageError; the job is then forgotten. */
+  run(stage: StageRun): Promise<ExitResult> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(stage.id, { resolve, reject });
+      this.#worker.postMessage({ do: "run", ...stage } satisfies ComputeRequest);
+    });
+  }
+
+  /** Drops what is held of a job between stages. */
+  forget(id: string): void {
+    this.#worker.postMessage({ do: "forget", id } satisfies ComputeRequest);
+  }
+
+  async close(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  #receive(reply: ComputeReply): void {
+    if (reply.did !== "run" && reply.did !== "fail") return;
+    const waiter = this.#waiting.get(reply.id);
+    this.#waiting.delete(reply.id);
+    if (reply.did === "run") waiter?.resolve(reply.exit);
+    else waiter?.reject(new StageError(reply.code, reply.message));
+  }
+}
