@@ -270,6 +270,8 @@ const CASES: Case[] = [
     status: 413,
     code: "too_large",
     field: "body",
+    // Told by its length, before any of it is read.
+    value: `${MAX_BODY_BYTES + 1} bytes`,
   },
   {
     name: "another content type",

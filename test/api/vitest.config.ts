@@ -8,5 +8,12 @@ export default defineConfig({
   resolve: {
     alias: [{ find: /^.*\/generated\/catalogue\.ts$/, replacement: path.join(import.meta.dirname, "catalogue.ts") }],
   },
-  test: { name: "api", root: import.meta.dirname, include: ["**/*.test.ts"], setupFiles: ["setup.ts"], isolate: false, maxWorkers: 1 },
+  test: {
+    name: "api",
+    root: import.meta.dirname,
+    include: ["**/*.test.ts"],
+    setupFiles: ["setup.ts"],
+    isolate: false,
+    maxWorkers: 1,
+  },
 });
