@@ -63,8 +63,7 @@ export type ControllerExchange = {
   demandMs: number;
 };
 
-export type ExchangeReply =
-  { kind: "unchanged"; epoch: number; loads: NodeView[] } | { kind: "view"; view: FleetView };
+export type ExchangeReply = { kind: "unchanged"; epoch: number; loads: NodeView[] } | { kind: "view"; view: FleetView };
 
 /** From a gateway, on change and at most a few times a second. */
 export type GatewayReport = {

@@ -39,7 +39,8 @@ export type Enrolment = {
   expiresInMs: number;
 };
 
-export type Redemption = { ok: true; node: string; tags: string[] } | { ok: false; reason: "unknown" | "used" | "expired" };
+export type Redemption =
+  { ok: true; node: string; tags: string[] } | { ok: false; reason: "unknown" | "used" | "expired" };
 
 export interface CoordinatorRpc {
   exchange(exchange: ControllerExchange): Promise<ExchangeReply>;

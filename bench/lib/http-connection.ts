@@ -4,6 +4,8 @@
  */
 import net from "node:net";
 
+/** No answer for that long is a failure of what is measured, not a slow request. */
+const SILENCE_BOUND_MS = 15_000;
 const HEADER_END = Buffer.from("\r\n\r\n");
 
 export type HttpReply = { status: number; body: Buffer };
@@ -25,6 +27,7 @@ export class HttpConnection {
   private constructor(socket: net.Socket) {
     this.#socket = socket;
     socket.setNoDelay(true);
+    socket.setTimeout(SILENCE_BOUND_MS, () => this.#fail(new Error(`no answer for ${SILENCE_BOUND_MS / 1000} s`)));
     socket.on("data", (data: Buffer) => this.#take(data));
     socket.on("error", (error) => this.#fail(error));
     socket.on("close", () => this.#fail(new Error("the server closed the connection")));

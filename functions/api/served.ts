@@ -10,7 +10,7 @@ export type ServeContext = {
   clock: Clock;
   /** Aborted when the client goes away. */
   signal: AbortSignal;
-  waitUntil(work: Promise<unknown>): void;
+  waitUntil: (work: Promise<unknown>) => void;
 };
 
 export type ServeRequest = {

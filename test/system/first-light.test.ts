@@ -79,9 +79,7 @@ describe.each(["system", "io"])("the whole path on the %s clock", (clock) => {
       inputs: [input],
       parameters: { deadline_ms: 5000, tier: "edge", max_exit: 2 },
     });
-    const response = await system.post("/v2/models/clothing/infer", body, {
-      headers: { "content-type": "application/json" },
-    });
+    const response = await system.post("/v2/models/clothing/infer", body, { type: "application/json" });
     const reply = (await response.json()) as {
       id: string;
       outputs: { name: string; data: unknown[] }[];

@@ -61,9 +61,13 @@ export class System {
     await rm(this.#stateDir, { recursive: true, force: true });
   }
 
-  post(route: string, body: string | Uint8Array<ArrayBuffer>, init: RequestInit = {}): Promise<Response> {
-    const headers = { authorization: `Bearer ${this.apiKey}`, "content-type": "image/png", ...init.headers };
-    return fetch(this.cluster.url + route, { ...init, method: "POST", headers, body });
+  post(
+    route: string,
+    body: string | Uint8Array<ArrayBuffer>,
+    { type = "image/png", signal }: { type?: string; signal?: AbortSignal } = {},
+  ): Promise<Response> {
+    const headers = { authorization: `Bearer ${this.apiKey}`, "content-type": type };
+    return fetch(this.cluster.url + route, { method: "POST", headers, body, ...(signal && { signal }) });
   }
 
   /** One image; rejects when the answer is not 200. */

@@ -24,4 +24,5 @@ export async function testSet(): Promise<TestSet> {
   };
 }
 
-export const install = "install it with: apt-get install dataset-fashion-mnist; or set FASHION_MNIST to a folder that has it";
+export const install =
+  "install it with: apt-get install dataset-fashion-mnist; or set FASHION_MNIST to a folder that has it";
