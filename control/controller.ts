@@ -4,7 +4,7 @@
  */
 import type { Application } from "../protocol/application.ts";
 import type { ControllerExchange, ExchangeReply } from "../protocol/fleet.ts";
-import type { Option, Plan, PlanReply, PlanRequest, Report } from "../protocol/plan.ts";
+import type { Leg, PlanReply, PlanRequest, Report } from "../protocol/plan.ts";
 import { FleetBelief, type FleetSnapshot } from "./fleet.ts";
 import {
   edgeSpeed,
@@ -21,9 +21,6 @@ import { makePlan } from "./planner.ts";
 /** The coordinator is asked, and state is stored, at most this often. */
 export const EXCHANGE_EVERY_MS = 1000;
 export const STORE_EVERY_MS = 1000;
-/** Plans remembered so that reports can be read; a report that comes later than this many plans teaches nothing. */
-const REMEMBERED_PLANS = 512;
-
 /** What must survive eviction. Plain JSON. */
 export type ControllerSnapshot = {
   schema: 1;
@@ -43,7 +40,6 @@ export class Controller {
   readonly #fleet = new FleetBelief();
   readonly #edge = new Map<string, EdgeEstimate>();
   readonly #links = new Map<string, LinkEstimate>();
-  readonly #plans = new Map<string, Plan>();
   #exchangedAt = Number.NEGATIVE_INFINITY;
   #storedAt = Number.NEGATIVE_INFINITY;
   #usedMs = 0;
@@ -89,23 +85,15 @@ export class Controller {
       nodes,
       evidence: request.evidence ?? [],
     });
-    if (reply.ok) this.#remember(reply.plan);
     return { reply, effects: this.#effects(now, false) };
   }
 
-  /** Learns from what happened. A report of a forgotten plan still brings its views. */
+  /** Learns from what happened. */
   report(report: Report, now: number): ControllerEffects {
-    const plan = this.#plans.get(report.planId);
-    this.#plans.delete(report.planId);
     const platform = this.#applications.get(report.application)?.platform;
     for (const leg of report.legs) {
-      const option = plan?.options[leg.option];
-      if (!option) continue;
-      if (option.at.tier === "edge" && platform && leg.end === "done" && leg.tookMs !== null) {
-        const estimate = this.#edge.get(platform) ?? NEW_EDGE_ESTIMATE;
-        this.#edge.set(platform, observeEdge(estimate, leg.tookMs, leg.aheadMs, leg.profileMs ?? 0));
-      }
-      if (option.at.tier === "node") this.#learnNode(option.at.node, option, leg, now);
+      if (leg.at.tier === "node") this.#learnNode(leg.at.node, leg, now);
+      else if (leg.at.tier === "edge" && platform !== undefined) this.#learnEdge(platform, leg);
     }
     for (const load of report.nodes) this.#fleet.absorbLoad(load, now);
     return this.#effects(now, true);
@@ -126,11 +114,18 @@ export class Controller {
     };
   }
 
-  #learnNode(node: string, option: Option, leg: Report["legs"][number], now: number): void {
-    this.#demandMs += option.workMs;
+  /** A run that did not come in time took at least as long as it was waited for. */
+  #learnEdge(platform: string, leg: Leg): void {
+    if ((leg.end !== "done" && leg.end !== "late") || leg.tookMs === null) return;
+    const estimate = this.#edge.get(platform) ?? NEW_EDGE_ESTIMATE;
+    this.#edge.set(platform, observeEdge(estimate, leg.tookMs, leg.aheadMs, leg.profileMs ?? 0));
+  }
+
+  #learnNode(node: string, leg: Leg, now: number): void {
+    this.#demandMs += leg.workMs;
     if (leg.end === "lost") this.#fleet.markDown(node, now);
     if (leg.end !== "done" || leg.tookMs === null) return;
-    this.#usedMs += leg.computeMs ?? option.workMs;
+    this.#usedMs += leg.computeMs ?? leg.workMs;
     const journeyMs = leg.tookMs - (leg.queueMs ?? 0) - (leg.computeMs ?? 0);
     this.#links.set(node, observeLink(this.#links.get(node) ?? NEW_LINK_ESTIMATE, journeyMs));
   }
@@ -155,14 +150,5 @@ export class Controller {
       this.#storedAt = now;
     }
     return { exchange, store };
-  }
-
-  #remember(plan: Plan): void {
-    this.#plans.set(plan.planId, plan);
-    if (this.#plans.size <= REMEMBERED_PLANS) return;
-    for (const oldest of this.#plans.keys()) {
-      this.#plans.delete(oldest);
-      break;
-    }
   }
 }

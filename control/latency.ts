@@ -3,7 +3,7 @@
  * left of a call once the agent's own honest figures are taken out. All updates are O(1) and read no clock.
  */
 
-/** Stages at the edge take `overheadMs + slowdown · profile`: sums of a least-squares fit with old samples fading. */
+/** A run at the edge takes `overheadMs + slowdown · (ahead + profile)`: sums of a least-squares fit with old samples fading. */
 export type EdgeEstimate = { weight: number; x: number; y: number; xx: number; xy: number };
 
 /** Time on the way to a node and back, without queue and compute: mean and mean deviation, as TCP keeps its RTT (RFC 6298). */
@@ -21,18 +21,19 @@ export const NEW_EDGE_ESTIMATE: EdgeEstimate = { weight: 0, x: 0, y: 0, xx: 0, x
 export const NEW_LINK_ESTIMATE: LinkEstimate = { meanMs: 8, deviationMs: 4 };
 
 /**
- * Adds a measurement: `tookMs` by the caller, `aheadMs` predicted work found queued, `profileMs` of the stages that ran.
- * A measurement of zero says only that the clock did not tick, and is no sample.
+ * Adds a measurement: `tookMs` by the caller, `aheadMs` profile work found queued, `profileMs` of the stages that ran. What
+ * slows a run down slows the work before it down as well, so both are scaled alike. A measurement of zero says only that
+ * the clock did not tick, and is no sample.
  */
 export function observeEdge(estimate: EdgeEstimate, tookMs: number, aheadMs: number, profileMs: number): EdgeEstimate {
   if (!(tookMs > 0) || !(profileMs > 0)) return estimate;
-  const y = Math.max(0, tookMs - aheadMs);
+  const x = aheadMs + profileMs;
   return {
     weight: estimate.weight * FADE + 1,
-    x: estimate.x * FADE + profileMs,
-    y: estimate.y * FADE + y,
-    xx: estimate.xx * FADE + profileMs * profileMs,
-    xy: estimate.xy * FADE + profileMs * y,
+    x: estimate.x * FADE + x,
+    y: estimate.y * FADE + tookMs,
+    xx: estimate.xx * FADE + x * x,
+    xy: estimate.xy * FADE + x * tookMs,
   };
 }
 

@@ -10,6 +10,7 @@ import type { Application } from "../protocol/application.ts";
 import type { NodeEntry, RungProfile } from "../protocol/fleet.ts";
 import { MAX_OPTIONS, type ExitResult, type Option, type Plan, type PlanReply, type Wishes } from "../protocol/plan.ts";
 import { chain, chainReferenceMs, rightGiven, rungAt } from "./ladder.ts";
+import { pruned, sameMachine } from "./replan.ts";
 
 export type PlanInput = {
   application: Application;
@@ -69,8 +70,8 @@ export function makePlan(input: PlanInput): PlanReply {
       minRung,
       at,
       from,
-      predictedMs,
-      workMs,
+      predictedMs: micro(predictedMs),
+      workMs: micro(workMs),
     })),
     first: first === "stop" ? -1 : first,
     next,
@@ -78,7 +79,8 @@ export function makePlan(input: PlanInput): PlanReply {
     marginMs,
     reason: describe(application, options[first === "stop" ? -1 : first], next, options),
   };
-  return { ok: true, plan };
+  // The edge's options stay, being what its exits are predicted by; a node's only where the table leads there.
+  return { ok: true, plan: pruned(plan, (option) => option.at.tier !== "node") };
 }
 
 /** Every edge rung from the input, shallowest first. `idleMs` is what it would take with nothing queued. */
@@ -95,7 +97,7 @@ function edgeOptions(input: PlanInput, allowed: readonly boolean[]): Candidate[]
         minRung: 0,
         at: { tier: "edge" },
         from: "input",
-        predictedMs: idleMs + edge.aheadMs,
+        predictedMs: idleMs + edge.slowdown * edge.aheadMs,
         workMs,
         index: -1,
         price: edge.price,
@@ -248,9 +250,7 @@ function continues(application: Application, rung: number, exit: number): boolea
 function fallback(application: Application, failed: Candidate, edge: Candidate[], nodes: Candidate[]): number {
   const byQuality = (a: Candidate, b: Candidate) =>
     rungAt(application, b.rung).quality.validation - rungAt(application, a.rung).quality.validation;
-  const elsewhere = nodes
-    .filter((option) => JSON.stringify(option.at) !== JSON.stringify(failed.at))
-    .sort(byQuality)[0];
+  const elsewhere = nodes.filter((option) => !sameMachine(option, failed)).sort(byQuality)[0];
   if (failed.at.tier === "node") return (elsewhere ?? [...edge].sort(byQuality)[0])?.index ?? -1;
   return elsewhere?.index ?? -1;
 }
@@ -272,6 +272,11 @@ function describe(
   return first.at.tier === "node" || goals.length === 0
     ? start
     : `${start}; if unsure, ${goals.map(name).join(" or ")}`;
+}
+
+/** Whole microseconds: what travels need not carry the rest. */
+function micro(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
 }
 
 function round(ms: number): number {

@@ -1,4 +1,4 @@
-/** A plan after one of its options has failed: the same table, leading nowhere that is known not to answer. */
+/** Plans made from plans: without what nothing leads to, or without a machine that is known not to answer. */
 import type { Option, Plan } from "../protocol/plan.ts";
 
 /**
@@ -16,6 +16,32 @@ export function withoutMachineOf(plan: Plan, failed: number, instead: number): P
   return { ...plan, next };
 }
 
-function sameMachine(a: Option, b: Option): boolean {
+/** Do two options compute at the same place? All of the edge is one place. */
+export function sameMachine(a: Option, b: Option): boolean {
   return a.at.tier === b.at.tier && (a.at.tier !== "node" || (b.at.tier === "node" && a.at.node === b.at.node));
+}
+
+/** The plan without the options that nothing leads to, except those `kept`. Indices are made anew. */
+export function pruned(plan: Plan, kept: (option: Option) => boolean): Plan {
+  const used = new Set<number>();
+  const use = (index: number): void => {
+    if (index < 0 || used.has(index)) return;
+    used.add(index);
+    use(plan.otherwise[index] ?? -1);
+  };
+  use(plan.first);
+  for (const row of plan.next) for (const step of row) if (step !== "stop") use(step);
+  plan.options.forEach((option, index) => {
+    if (kept(option)) use(index);
+  });
+  const remaining = [...used].sort((a, b) => a - b);
+  const at = new Map(remaining.map((index, i) => [index, i]));
+  const moved = (index: number): number => at.get(index) ?? -1;
+  return {
+    ...plan,
+    options: remaining.map((index) => plan.options[index] as Option),
+    first: moved(plan.first),
+    next: plan.next.map((row) => row.map((step) => (step === "stop" ? step : moved(step)))),
+    otherwise: remaining.map((index) => moved(plan.otherwise[index] ?? -1)),
+  };
 }

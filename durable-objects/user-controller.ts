@@ -10,6 +10,7 @@ import { clockOf } from "../functions/clock.ts";
 import { coordinator } from "../functions/stubs.ts";
 import { applications } from "../functions/generated/catalogue.ts";
 import type { Clock } from "../protocol/clock.ts";
+import { fromJsonText, toJsonText, type JsonText } from "../protocol/json-text.ts";
 import type { PlanReply, PlanRequest, Report } from "../protocol/plan.ts";
 import type { KeyRecord, UserControllerRpc } from "../protocol/services.ts";
 
@@ -39,19 +40,21 @@ export class UserController extends DurableObject<UserControllerEnv> implements 
   }
 
   /** Decides from memory: no storage, no call to anyone. An old view is refreshed after the answer has left. */
-  async plan(request: PlanRequest): Promise<PlanReply> {
+  async plan(question: JsonText<PlanRequest>): Promise<JsonText<PlanReply>> {
     const now = this.#clock.arrive();
+    const request = fromJsonText(question);
     const key = this.#keys.get(request.secretDigest);
     if (!key || key.revokedAt !== null) {
-      return { ok: false, code: "unauthenticated", detail: "the API key is missing or not valid" };
+      return toJsonText({ ok: false, code: "unauthenticated", detail: "the API key is missing or not valid" });
     }
     const { reply, effects } = this.#controller.plan(request, now, crypto.randomUUID());
     this.#carryOut(effects);
-    return reply;
+    return toJsonText(reply);
   }
 
-  async report(report: Report): Promise<void> {
-    this.#carryOut(this.#controller.report(report, this.#clock.arrive()));
+  async report(report: JsonText<Report>): Promise<void> {
+    const now = this.#clock.arrive();
+    this.#carryOut(this.#controller.report(fromJsonText(report), now));
   }
 
   async addKey(key: { id: string; digest: string; label: string }): Promise<KeyRecord> {
@@ -88,7 +91,7 @@ export class UserController extends DurableObject<UserControllerEnv> implements 
     if (effects.exchange) this.ctx.waitUntil(this.#exchange(effects.exchange));
   }
 
-  /** Failure is silent by design: the view ages, and old views lose weight (DESIGN.md, failure table). */
+  /** Failure is silent by design: the view ages, and old views lose weight (docs/design.md, "When things fail"). */
   async #exchange(exchange: NonNullable<ControllerEffects["exchange"]>): Promise<void> {
     try {
       const reply = await this.#clock.settled(coordinator(this.env).exchange(exchange));

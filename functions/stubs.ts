@@ -4,7 +4,9 @@
  * call: one that failed may stay broken.
  */
 import { DystriError } from "../protocol/errors.ts";
-import type { EdgeJob, RunResult } from "../protocol/inference.ts";
+import type { EdgeJob, EdgeJobMessage, RunResult } from "../protocol/inference.ts";
+import { fromJsonText, toJsonText } from "../protocol/json-text.ts";
+import type { PlanReply, PlanRequest, Report } from "../protocol/plan.ts";
 import {
   COORDINATOR_NAME,
   gatewayName,
@@ -16,8 +18,20 @@ import {
 
 type Objects = Pick<ApiEnv, "USER_CONTROLLER" | "NODE_GATEWAY" | "COORDINATOR">;
 
-export function userController(env: Pick<Objects, "USER_CONTROLLER">, name: string): UserControllerRpc {
-  return env.USER_CONTROLLER.getByName(name) as unknown as UserControllerRpc;
+export type UserControllerStub = Omit<UserControllerRpc, "plan" | "report"> & {
+  plan(request: PlanRequest): Promise<PlanReply>;
+  report(report: Report): Promise<void>;
+};
+
+export function userController(env: Pick<Objects, "USER_CONTROLLER">, name: string): UserControllerStub {
+  const stub = env.USER_CONTROLLER.getByName(name) as unknown as UserControllerRpc;
+  return {
+    plan: async (request) => fromJsonText(await stub.plan(toJsonText(request))),
+    report: (report) => stub.report(toJsonText(report)),
+    addKey: (key) => stub.addKey(key),
+    revokeKey: (id) => stub.revokeKey(id),
+    keys: () => stub.keys(),
+  };
 }
 
 export function coordinator(env: Pick<Objects, "COORDINATOR">): CoordinatorRpc {
@@ -40,14 +54,14 @@ const PREFIX = "INFERENCE_";
 
 /** The inference Worker of a platform, bound as INFERENCE_<PLATFORM>. Throws DystriError internal when none is: a deployment mistake. */
 export function inference(env: object, platform: string): InferenceStub {
-  const stub = (env as Record<string, InferenceStub | undefined>)[PREFIX + platform.toUpperCase()];
-  if (!stub) throw new DystriError("internal", `no inference Worker is bound as ${PREFIX}${platform.toUpperCase()}`);
-  return stub;
-}
-
-/** Every bound inference Worker with its platform, for readiness. */
-export function inferenceWorkers(env: object): [platform: string, stub: InferenceStub][] {
-  return Object.entries(env as Record<string, InferenceStub>)
-    .filter(([name]) => name.startsWith(PREFIX))
-    .map(([name, stub]) => [name.slice(PREFIX.length).toLowerCase(), stub]);
+  const name = PREFIX + platform.toUpperCase();
+  const stub = (
+    env as Record<string, (Omit<InferenceRpc, "open"> & { open(job: EdgeJobMessage): RemoteJob }) | undefined>
+  )[name];
+  if (!stub) throw new DystriError("internal", `no inference Worker is bound as ${name}`);
+  return {
+    open: (job) => stub.open({ ...job, plan: toJsonText(job.plan) }),
+    warm: () => stub.warm(),
+    debug: () => stub.debug(),
+  };
 }

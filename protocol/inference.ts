@@ -1,4 +1,5 @@
 /** The RPC of an inference Worker: `open(job)` gives a handle with `result()` and `cancel()`. */
+import type { JsonText } from "./json-text.ts";
 import type { EdgeView, ExitResult, Plan } from "./plan.ts";
 import type { PackedTensor, Start } from "./tensor.ts";
 
@@ -16,6 +17,9 @@ export type EdgeJob = {
   /** Exits that finished elsewhere before. */
   evidence: ExitResult[];
 };
+
+/** A job as it crosses RPC. */
+export type EdgeJobMessage = Omit<EdgeJob, "plan"> & { plan: JsonText<Plan> };
 
 /**
  * `stop`: the plan is satisfied. `escalate`: go on with `option`, elsewhere; `cut` is there if that option resumes from it.

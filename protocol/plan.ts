@@ -1,5 +1,5 @@
 /**
- * The types one request's decision travels in. DESIGN.md's words: rung, exit, tier, plan, price, view.
+ * The types one request's decision travels in. The words of docs/design.md: rung, exit, tier, plan, price, view.
  * Durations are milliseconds (`…Ms`); work is milliseconds on the reference device; an age travels, never an instant.
  */
 import type { ErrorCode } from "./errors.ts";
@@ -85,9 +85,11 @@ export type PlanRequest = {
 
 export type PlanReply = { ok: true; plan: Plan } | { ok: false; code: ErrorCode; detail: string; predictedMs?: number };
 
-/** One leg of what happened: an option tried, or (`option` −1) nothing that was planned. */
+/** One leg of what happened: an option that was tried. It says all that is learnt from, so that no plan need be remembered. */
 export type Leg = {
-  option: number;
+  at: Place;
+  rung: number;
+  workMs: number;
   predictedMs: number;
   /** Null where it could not be measured honestly. */
   tookMs: number | null;

@@ -3,7 +3,8 @@
  * both sides of a call are checked against one text.
  */
 import type { ControllerExchange, ExchangeReply, GatewayReport, NodeEntry, NodeJob, NodeReply } from "./fleet.ts";
-import type { EdgeJob, IsolateReport, RunResult } from "./inference.ts";
+import type { EdgeJobMessage, IsolateReport, RunResult } from "./inference.ts";
+import type { JsonText } from "./json-text.ts";
 import type { PlanReply, PlanRequest, Report } from "./plan.ts";
 
 /** Handle of a job at the edge. `cancel()` makes `result()` settle at the next stage boundary with what has finished. */
@@ -13,7 +14,7 @@ export interface RunningJobRpc {
 }
 
 export interface InferenceRpc {
-  open(job: EdgeJob): RunningJobRpc;
+  open(job: EdgeJobMessage): RunningJobRpc;
   /** Loads the runtime and every session, and runs each once. Resolves when the isolate is warm. */
   warm(): Promise<IsolateReport>;
   debug(): Promise<IsolateReport>;
@@ -22,8 +23,8 @@ export interface InferenceRpc {
 export type KeyRecord = { id: string; digest: string; label: string; createdAt: number; revokedAt: number | null };
 
 export interface UserControllerRpc {
-  plan(request: PlanRequest): Promise<PlanReply>;
-  report(report: Report): Promise<void>;
+  plan(request: JsonText<PlanRequest>): Promise<JsonText<PlanReply>>;
+  report(report: JsonText<Report>): Promise<void>;
   /** Registers the digest of a key's secret. The first key makes the user. */
   addKey(key: { id: string; digest: string; label: string }): Promise<KeyRecord>;
   /** False when the user has no such key. */

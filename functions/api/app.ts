@@ -86,10 +86,14 @@ const everyRequest: MiddlewareHandler<AppEnv> = async (c, next) => {
   else await next();
   // The response of an upgrade belongs to the object that accepted the socket: it is passed on as it is.
   if (c.res.status === 101) return;
-  c.res.headers.set("x-request-id", requestId);
-  c.res.headers.set("access-control-allow-origin", "*");
-  c.res.headers.set("access-control-expose-headers", EXPOSED);
-  c.res.headers.set("timing-allow-origin", "*");
+  const { headers } = c.res;
+  headers.set("x-request-id", requestId);
+  // Only a page in a browser sends Origin and reads these.
+  if (c.req.raw.headers.has("origin")) {
+    headers.set("access-control-allow-origin", "*");
+    headers.set("access-control-expose-headers", EXPOSED);
+    headers.set("timing-allow-origin", "*");
+  }
 };
 
 /** Any origin may call: credentials are keys in headers, never cookies. */

@@ -63,7 +63,7 @@ export class Attempt {
     for (let option = this.#plan.options[index]; option; option = this.#plan.options[index]) {
       if (this.#leftMs() <= 0) return this.#failed(option.rung, "the deadline's margin was reached");
       const step: Step = await (option.at.tier === "node"
-        ? this.#onNode(option.at.node, option, index, start)
+        ? this.#onNode(option.at.node, option, start)
         : this.#atEdge(option, index, start));
       if (this.#context.signal.aborted) {
         this.#outcome = "cancelled";
@@ -118,7 +118,16 @@ export class Attempt {
 
   async #atEdge(option: Option, index: number, start: Start): Promise<Step> {
     const evidence = this.#held ? [this.#held.exit] : [];
-    const run = await runAtEdge(this.#context, this.#request, this.#plan, index, start, evidence, this.#answerBy);
+    const run = await runAtEdge(
+      this.#context,
+      this.#request,
+      this.#plan,
+      option,
+      index,
+      start,
+      evidence,
+      this.#answerBy,
+    );
     this.#legs.push(run.leg);
     const last = run.kind === "result" ? run.result.exits.at(-1) : undefined;
     this.#timing.push({ name: "edge", durMs: run.durMs, ...(last ? { desc: `exit ${last.exit + 1}` } : {}) });
@@ -162,8 +171,8 @@ export class Attempt {
     }
   }
 
-  async #onNode(node: string, option: Option, index: number, start: Start): Promise<Step> {
-    const run = await runOnNode(this.#context, this.#request, node, option, index, start, this.#answerBy);
+  async #onNode(node: string, option: Option, start: Start): Promise<Step> {
+    const run = await runOnNode(this.#context, this.#request, node, option, start, this.#answerBy);
     this.#legs.push(run.leg);
     this.#timing.push({ name: "node", durMs: run.durMs, desc: node });
     if (run.kind === "late") {

@@ -25,7 +25,10 @@ export function serveContext(c: AppContext): ServeContext {
   return {
     env: c.env,
     clock: clockOf(c.env),
-    signal: c.req.raw.signal,
+    // Made when it is first looked at, which not every route does.
+    get signal() {
+      return c.req.raw.signal;
+    },
     waitUntil: (work) => c.executionCtx.waitUntil(work),
   };
 }

@@ -1,7 +1,7 @@
 /** One call of the inference Worker for one request: what went out, what came back, what the clock said around it. */
 import { asDystriError, DystriError } from "../../protocol/errors.ts";
 import type { RunResult } from "../../protocol/inference.ts";
-import type { ExitResult, Leg, Plan } from "../../protocol/plan.ts";
+import type { ExitResult, Leg, Option, Plan } from "../../protocol/plan.ts";
 import type { Start } from "../../protocol/tensor.ts";
 import { inference, type RemoteJob } from "../stubs.ts";
 import { outstanding } from "./edge-views.ts";
@@ -20,6 +20,7 @@ export async function runAtEdge(
   context: ServeContext,
   request: ServeRequest,
   plan: Plan,
+  option: Option,
   index: number,
   start: Start,
   evidence: ExitResult[],
@@ -27,16 +28,18 @@ export async function runAtEdge(
 ): Promise<EdgeLeg> {
   const { clock, env } = context;
   const { application, topK } = request;
-  const option = plan.options[index];
+  const { at, rung, workMs, predictedMs } = option;
   const leg: Leg = {
-    option: index,
-    predictedMs: option?.predictedMs ?? 0,
+    at,
+    rung,
+    workMs,
+    predictedMs,
     tookMs: null,
     aheadMs: 0,
     sentBytes: 0,
     end: "lost",
   };
-  const back = outstanding(application.platform, option?.workMs ?? 0);
+  const back = outstanding(application.platform, workMs);
   const startedAt = clock.now();
   const took = () => clock.now() - startedAt;
   try {
@@ -46,7 +49,7 @@ export async function runAtEdge(
     const result = await resultOf(running, context, answerBy, plan.marginMs / 2);
     if (result === TIMED_OUT) {
       back(undefined, clock.now());
-      return { kind: "late", leg: { ...leg, end: "late" }, durMs: took() };
+      return { kind: "late", leg: { ...leg, tookMs: took(), profileMs: workMs, end: "late" }, durMs: took() };
     }
     back(result.edge, clock.now());
     const end = result.ended === "late" || result.ended === "refused" ? result.ended : "done";

@@ -16,16 +16,15 @@ export async function runOnNode(
   request: ServeRequest,
   node: string,
   option: Option,
-  index: number,
   start: Start,
   answerBy: number,
 ): Promise<NodeLeg> {
   const { clock, env, signal, waitUntil } = context;
-  const { rung, minRung, predictedMs } = option;
+  const { at, rung, minRung, workMs, predictedMs } = option;
   const startedAt = clock.now();
   const took = () => clock.now() - startedAt;
   const sentBytes = (start.from === "input" ? start.input : start.cut).bytes.byteLength;
-  const leg: Leg = { option: index, predictedMs, tookMs: null, aheadMs: 0, sentBytes, end: "lost" };
+  const leg: Leg = { at, rung, workMs, predictedMs, tookMs: null, aheadMs: 0, sentBytes, end: "lost" };
   // A new ticket for every attempt: a request's own id may be repeated by whoever sends it.
   const ticket = crypto.randomUUID();
   const remainingMs = answerBy - startedAt;

@@ -3,7 +3,8 @@
 import { RpcTarget, WorkerEntrypoint } from "cloudflare:workers";
 import type { Application } from "../../protocol/application.ts";
 import { DystriError, quote } from "../../protocol/errors.ts";
-import type { EdgeJob, IsolateReport, RunResult } from "../../protocol/inference.ts";
+import type { EdgeJob, EdgeJobMessage, IsolateReport, RunResult } from "../../protocol/inference.ts";
+import { fromJsonText } from "../../protocol/json-text.ts";
 import type { InferenceRpc, RunningJobRpc } from "../../protocol/services.ts";
 import type { StageRunner } from "../../runtime/stage-runner.ts";
 import { clockOf } from "../clock.ts";
@@ -100,8 +101,9 @@ export function inferenceFor(bundle: PlatformBundle) {
   const isolate = new Isolate(bundle);
 
   return class Inference extends WorkerEntrypoint<InferenceEnv> implements InferenceRpc {
-    open(job: EdgeJob): RunningJob {
-      const application = isolate.application(job.application);
+    open(message: EdgeJobMessage): RunningJob {
+      const application = isolate.application(message.application);
+      const job: EdgeJob = { ...message, plan: fromJsonText(message.plan) };
       checkJob(application, job);
       const opened = isolate.executor(this.env).open(application, job);
       // Before anything is awaited: a caller that leaves would otherwise cancel this context in mid-run, and the

@@ -749,9 +749,10 @@ describe("what is asked for and given", () => {
     });
     expect(preflight.status).toBe(204);
     expect(preflight.headers.get("access-control-allow-headers")).toBe("authorization, dystri-deadline-ms");
-    const refused = await call(INFER, { method: "POST" });
+    const refused = await call(INFER, { method: "POST", headers: { origin: "https://a.example" } });
     expect(refused.headers.get("access-control-allow-origin")).toBe("*");
     expect(refused.headers.get("access-control-expose-headers")).toContain("Inference-Header-Content-Length");
+    expect((await call(INFER, { method: "POST" })).headers.get("access-control-allow-origin")).toBeNull();
   });
 
   it("shows a key once, and no secret of it later", async () => {

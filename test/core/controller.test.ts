@@ -48,7 +48,17 @@ function report(legs: Partial<Leg>[], over: Partial<Report> = {}): Report {
     outcome: "onTime",
     rung: 0,
     bin: 0,
-    legs: legs.map((leg) => ({ option: 0, predictedMs: 1, tookMs: 1, aheadMs: 0, sentBytes: 0, end: "done", ...leg })),
+    legs: legs.map((leg) => ({
+      at: { tier: "edge" },
+      rung: 0,
+      workMs: 1,
+      predictedMs: 1,
+      tookMs: 1,
+      aheadMs: 0,
+      sentBytes: 0,
+      end: "done",
+      ...leg,
+    })),
     nodes: [],
     ...over,
   };
@@ -84,9 +94,8 @@ describe("Controller", () => {
 
   test("a lost node is not planned again until a newer connection shows", () => {
     const controller = withView(0);
-    const plan = planAt(controller, 1);
-    const node = plan.options.findIndex((option) => option.at.tier === "node");
-    controller.report(report([{ option: node, end: "lost", tookMs: null }]), 2);
+    expect(usesNode(planAt(controller, 1))).toBe(true);
+    controller.report(report([{ at: { tier: "node", node: "n1" }, end: "lost", tookMs: null }]), 2);
     expect(usesNode(planAt(controller, 3))).toBe(false);
     controller.absorb({ kind: "unchanged", epoch: 7, loads: [nodeView("n1", { epoch: 2, seq: 1 })] }, 4);
     expect(usesNode(planAt(controller, 5))).toBe(true);
@@ -104,7 +113,7 @@ describe("Controller", () => {
     const controller = withView(0);
     for (let i = 0; i < 40; i++) {
       planAt(controller, i, "p");
-      controller.report(report([{ option: 0, tookMs: 20, profileMs: 3 }]), i);
+      controller.report(report([{ tookMs: 20, profileMs: 3 }]), i);
     }
     const slow = planAt(controller, 50).options[0]?.predictedMs ?? 0;
     const restored = new Controller("u", [ladder()], JSON.parse(JSON.stringify(controller.snapshot())));
@@ -116,7 +125,7 @@ describe("Controller", () => {
     const frozen = withView(0);
     const plans = Array.from({ length: 50 }, (_, i) => {
       const plan = planAt(frozen, 0, "p");
-      frozen.report(report([{ option: 0, tookMs: 0, profileMs: 1 }]), 0);
+      frozen.report(report([{ tookMs: 0, profileMs: 1 }]), 0);
       return [i, plan];
     });
     // Zero measurements are no samples: the estimate stays at its prior and no figure becomes NaN or infinite.

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { withoutMachineOf } from "../../control/replan.ts";
+import { pruned, withoutMachineOf } from "../../control/replan.ts";
 import type { Option, Plan } from "../../protocol/plan.ts";
 
 const option = (rung: number, node?: string): Option => ({
@@ -31,4 +31,13 @@ test("without a fallback they stop", () => {
 
 test("an index that is not there changes nothing", () => {
   expect(withoutMachineOf(plan, 9, 1)).toBe(plan);
+});
+
+test("pruning drops what nothing leads to and keeps every lead", () => {
+  // Option 1 is led to by nothing but option 2's fallback; option 4 by the table; option 3 by nothing once its step is gone.
+  const sparse: Plan = { ...plan, next: [[2, "stop"], [4], [], []], otherwise: [-1, -1, 1, 1, 1] };
+  const small = pruned(sparse, () => false);
+  expect(small.options).toEqual([plan.options[0], plan.options[1], plan.options[2], plan.options[4]]);
+  expect(small).toMatchObject({ first: 0, next: [[2, "stop"], [3], [], []], otherwise: [-1, -1, 1, 1] });
+  expect(pruned(sparse, () => true)).toEqual(sparse);
 });

@@ -83,7 +83,6 @@ describe("UserController", () => {
     const name = await user();
     await untilNodes(name);
     const plan = planOf(await userController(env, name).plan(ask()));
-    const node = plan.options.findIndex((option) => option.at.tier === "node" && option.rung === heaviest);
     const report: Report = {
       planId: plan.planId,
       application: application.name,
@@ -92,7 +91,9 @@ describe("UserController", () => {
       bin: 0,
       legs: [
         {
-          option: node,
+          at: { tier: "node", node: "node-a" },
+          rung: heaviest,
+          workMs: 2,
           predictedMs: 10,
           tookMs: 400,
           aheadMs: 0,

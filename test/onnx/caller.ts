@@ -1,6 +1,6 @@
 /** Calls the inference Worker across a service binding, as the API Worker does, and answers what came of it. */
-import type { EdgeJob } from "../../protocol/inference.ts";
-import { edgeOption, job, plan } from "./jobs.ts";
+import type { EdgeJobMessage } from "../../protocol/inference.ts";
+import { edgeOption, job, message, plan } from "./jobs.ts";
 import type { Inference } from "./worker.ts";
 
 /** One job on the fixture application `slow`. */
@@ -8,8 +8,8 @@ export type JobWish = { rung: number; minRung: number; remainingMs: number; canc
 
 type Env = { INFERENCE: Service<typeof Inference> };
 
-const toJob = ({ rung, minRung, remainingMs }: JobWish): EdgeJob =>
-  job("slow", plan([edgeOption(rung, minRung)]), remainingMs);
+const toJob = ({ rung, minRung, remainingMs }: JobWish): EdgeJobMessage =>
+  message(job("slow", plan([edgeOption(rung, minRung)]), remainingMs));
 
 /** Opens all at once. Results come in the order in which they came back; `index` says which wish each belongs to. */
 async function together(env: Env, wishes: readonly JobWish[]): Promise<object[]> {

@@ -5,7 +5,7 @@
 import { expect, test } from "vitest";
 import { asDystriError } from "../../protocol/errors.ts";
 import type { EdgeJob } from "../../protocol/inference.ts";
-import { edgeOption, job, plan, sampleBytes } from "./jobs.ts";
+import { edgeOption, job, message, plan, sampleBytes } from "./jobs.ts";
 import { inference } from "./remote.ts";
 
 test("warm loads every session; debug tells wasm memory in bytes and what is loaded", async () => {
@@ -30,7 +30,7 @@ test.each<[string, string, (work: EdgeJob) => EdgeJob]>([
     }),
   ],
 ])("a job that is not usable is %s, naming %s", async (code, field, spoil) => {
-  const thrown: unknown = await inference.open(spoil(job("tiny", plan([edgeOption(1)]), 1000))).then(
+  const thrown: unknown = await inference.open(message(spoil(job("tiny", plan([edgeOption(1)]), 1000)))).then(
     () => null,
     (error: unknown) => error,
   );

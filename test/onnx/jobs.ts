@@ -1,5 +1,6 @@
 /** Jobs for the fixture applications. */
-import type { EdgeJob } from "../../protocol/inference.ts";
+import type { EdgeJob, EdgeJobMessage } from "../../protocol/inference.ts";
+import { toJsonText } from "../../protocol/json-text.ts";
 import type { Option, Plan } from "../../protocol/plan.ts";
 import samples from "../fixtures/tiny/samples.json";
 
@@ -34,4 +35,9 @@ export function job(application: string, wanted: Plan, remainingMs: number, samp
     topK: 3,
     evidence: [],
   };
+}
+
+/** The job as it crosses RPC. */
+export function message(work: EdgeJob): EdgeJobMessage {
+  return { ...work, plan: toJsonText(work.plan) };
 }

@@ -1,9 +1,9 @@
 /** The inference entrypoint as tests in its own isolate call it: across RPC. */
 import { exports } from "cloudflare:workers";
-import type { EdgeJob, IsolateReport, RunResult } from "../../protocol/inference.ts";
+import type { EdgeJobMessage, IsolateReport, RunResult } from "../../protocol/inference.ts";
 
 type Remote = {
-  open(job: EdgeJob): Promise<{ result(): Promise<RunResult>; cancel(): Promise<void> }>;
+  open(job: EdgeJobMessage): Promise<{ result(): Promise<RunResult>; cancel(): Promise<void> }>;
   warm(): Promise<IsolateReport>;
   debug(): Promise<IsolateReport>;
 };
