@@ -20,7 +20,16 @@ export type ImagePreprocessing = {
   std: number[];
 };
 
-export type Preprocessing = ImagePreprocessing;
+/** A row of numbers, one per feature, 0–255 each; (x − mean) / std per feature at the model. Posted as a JSON array. */
+export type TablePreprocessing = { kind: "table"; features: string[]; mean: number[]; std: number[] };
+
+/**
+ * Text as its UTF-8 bytes, cut at `length` and padded with 0; a NUL in the text counts as a space. The model reads the
+ * byte values as int64, 0 being padding.
+ */
+export type BytesPreprocessing = { kind: "bytes"; length: number };
+
+export type Preprocessing = ImagePreprocessing | TablePreprocessing | BytesPreprocessing;
 
 export type InputSpec = {
   name: string;
@@ -57,6 +66,8 @@ export type Rung = {
   stage: string;
   /** `"input"`, or the index of the rung whose cut tensor this stage reads. */
   resumesFrom: "input" | number;
+  /** How many leading elements of the input this stage reads, where it reads the input and not all of it. */
+  take?: number;
   tiers: Tier[];
   mflops: {
     /** This stage with its head. */
@@ -75,12 +86,14 @@ export type Rung = {
   evidence: EvidenceRow[];
 };
 
+export type Task = "image-classification" | "tabular-classification" | "text-classification";
+
 export type Application = {
   name: string;
   platform: string;
   version: string;
   title: string;
-  task: "image-classification";
+  task: Task;
   labels: string[];
   input: InputSpec;
   quality: { metric: string; samples: { validation: number; test: number } };

@@ -4,11 +4,14 @@
  */
 import type {
   Application,
+  BytesPreprocessing,
   CutSpec,
   EvidenceRow,
   ImagePreprocessing,
   InputSpec,
+  Preprocessing,
   Rung,
+  TablePreprocessing,
 } from "../protocol/application.ts";
 import { quote } from "../protocol/errors.ts";
 import { MAX_DEADLINE_MS, MAX_FRAME_PAYLOAD_BYTES } from "../protocol/limits.ts";
@@ -117,13 +120,31 @@ const image = record<ImagePreprocessing>({
   std: listOf(positive),
 });
 
+const table = record<TablePreprocessing>({
+  kind: oneOf("table"),
+  features: distinct(listOf(text)),
+  mean: listOf(numberIn(0, 255, "a number from 0 to 255")),
+  std: listOf(positive),
+});
+
+const byteText = record<BytesPreprocessing>({ kind: oneOf("bytes"), length: size });
+
+const KINDS = { image, table, bytes: byteText } satisfies { [K in Preprocessing["kind"]]: Reader<Preprocessing> };
+
+/** The kind decides which other fields there must be. */
+const preprocessing: Reader<Preprocessing> = (value, path) => {
+  const kind = (value as { kind?: unknown } | null | undefined)?.kind;
+  const known = oneOf(...(Object.keys(KINDS) as Preprocessing["kind"][]))(kind, `${path}.kind`);
+  return KINDS[known](value, path);
+};
+
 const input = record<InputSpec>({
   name: text,
   datatype: oneOf("UINT8", "INT64", "FP32"),
   shape: listOf(size),
   bytes: size,
   accepts: distinct(listOf(matching(/^[\w.+-]+\/[\w.+-]+$/, "a media type such as image/png"))),
-  preprocessing: image,
+  preprocessing,
 });
 
 const evidenceRow = record<EvidenceRow>({ from: share, to: share, count, right: listOf(share) });
@@ -137,6 +158,7 @@ const rung = record<Rung>({
   name,
   stage: matching(/^[\w][\w.-]*\.onnx$/, "the name of an .onnx file in the application's folder"),
   resumesFrom,
+  take: optional(size),
   tiers: distinct(listOf(tier)),
   mflops: record<Rung["mflops"]>({ own: positive, cumulative: positive }),
   referenceMs: record<Rung["referenceMs"]>({ edge: positive, node: positive }),
@@ -151,7 +173,7 @@ const application = record<Application>({
   platform: name,
   version: text,
   title: text,
-  task: oneOf("image-classification"),
+  task: oneOf("image-classification", "tabular-classification", "text-classification"),
   labels: distinct(listOf(text, 2)),
   input,
   quality: record<Application["quality"]>({
@@ -175,20 +197,41 @@ function checkInputSpec({ datatype, shape, bytes, preprocessing }: InputSpec): v
   if (bytes !== wanted) {
     throw new ApplicationError("input.bytes", bytes, `${wanted}: ${datatype} of shape [${shape.join(", ")}]`);
   }
-  const { width, height, channels } = preprocessing;
-  if (datatype !== "UINT8") throw new ApplicationError("input.datatype", datatype, `"UINT8", what images are made of`);
-  if (shape.length !== 3 || shape[0] !== channels || shape[1] !== height || shape[2] !== width) {
-    throw new ApplicationError("input.shape", shape, `[${channels}, ${height}, ${width}], as input.preprocessing says`);
+  if (datatype !== "UINT8") throw new ApplicationError("input.datatype", datatype, `"UINT8", as all inputs so far are`);
+  const wantedShape = shapeOf(preprocessing);
+  if (shape.length !== wantedShape.length || shape.some((length, axis) => length !== wantedShape[axis])) {
+    throw new ApplicationError("input.shape", shape, `[${wantedShape.join(", ")}], as input.preprocessing says`);
   }
+  if (preprocessing.kind === "bytes") return;
+  const [per, many] =
+    preprocessing.kind === "image" ? ["channel", preprocessing.channels] : ["feature", preprocessing.features.length];
   for (const field of ["mean", "std"] as const) {
-    if (preprocessing[field].length !== channels) {
-      throw new ApplicationError(
-        `input.preprocessing.${field}`,
-        preprocessing[field],
-        `one entry per channel: ${channels}`,
-      );
-    }
+    if (preprocessing[field].length === many) continue;
+    throw new ApplicationError(`input.preprocessing.${field}`, preprocessing[field], `one entry per ${per}: ${many}`);
   }
+}
+
+/** The shape of the tensor that preprocessing makes. */
+function shapeOf(preprocessing: Preprocessing): number[] {
+  switch (preprocessing.kind) {
+    case "image":
+      return [preprocessing.channels, preprocessing.height, preprocessing.width];
+    case "table":
+      return [preprocessing.features.length];
+    case "bytes":
+      return [preprocessing.length];
+  }
+}
+
+/** A stage may read a part of the input only where parts make sense: from the front of a row. */
+function checkTake({ input, rungs }: Application, index: number): void {
+  const { take, resumesFrom } = rungs[index] as Rung;
+  if (take === undefined) return;
+  const path = `rungs[${index}].take`;
+  if (resumesFrom !== "input") throw new ApplicationError(path, take, "nothing: this rung does not read the input");
+  if (input.preprocessing.kind === "image") throw new ApplicationError(path, take, "nothing: images are read whole");
+  const all = elements(input.shape);
+  if (take > all) throw new ApplicationError(path, take, `at most ${all}, the elements of the input`);
 }
 
 function checkEvidence(rows: readonly EvidenceRow[], rungs: number, path: string): void {
@@ -268,6 +311,7 @@ export function parseApplication(json: unknown): Application {
   for (const field of ["name", "stage"] as const) distinctIn(parsed.rungs, field);
   for (const index of parsed.rungs.keys()) checkChain(parsed.rungs, index);
   parsed.rungs.forEach((rung, index) => {
+    checkTake(parsed, index);
     checkCut(parsed.rungs, index);
     checkEvidence(rung.evidence, parsed.rungs.length, `rungs[${index}].evidence`);
   });

@@ -24,16 +24,54 @@ export function checkInput(application: Application, input: InputTensor): void {
   if (input.bytes.byteLength !== spec.bytes) throw problem("bytes", input.bytes.byteLength, spec.bytes);
 }
 
-/** Pixels 0–255 → (x/255 − mean) / std per channel, batch of one. The input must have passed `checkInput`. */
+/**
+ * The tensor of one sample that the stages read, batch of one. The input must have passed `checkInput`.
+ * image: (x/255 − mean) / std per channel. table: (x − mean) / std per feature. bytes: the values as int64.
+ */
 export function normalise(application: Application, input: InputTensor): RuntimeTensor {
-  const { mean, std, channels } = application.input.preprocessing;
-  const pixels = new Uint8Array(input.bytes);
-  const data = new Float32Array(pixels.length);
-  const plane = pixels.length / channels;
-  for (let c = 0; c < channels; c++) {
-    const scale = 1 / (255 * (std[c] as number));
-    const shift = -(mean[c] as number) / (std[c] as number);
-    for (let i = c * plane; i < (c + 1) * plane; i++) data[i] = (pixels[i] as number) * scale + shift;
+  const { preprocessing } = application.input;
+  const values = new Uint8Array(input.bytes);
+  const dims = [1, ...input.shape];
+  switch (preprocessing.kind) {
+    case "image": {
+      const mean = preprocessing.mean.map((value) => value * 255);
+      const std = preprocessing.std.map((value) => value * 255);
+      return { type: "float32", data: standardised(values, mean, std, values.length / preprocessing.channels), dims };
+    }
+    case "table":
+      return { type: "float32", data: standardised(values, preprocessing.mean, preprocessing.std, 1), dims };
+    case "bytes":
+      return { type: "int64", data: BigInt64Array.from(values, BigInt), dims };
   }
-  return { type: "float32", data, dims: [1, ...input.shape] };
+}
+
+/** (x − mean) / std, where each run of `every` values shares one mean and std. */
+function standardised(
+  values: Uint8Array,
+  mean: readonly number[],
+  std: readonly number[],
+  every: number,
+): Float32Array {
+  const data = new Float32Array(values.length);
+  for (const [part, from] of mean.entries()) {
+    const scale = 1 / (std[part] as number);
+    const shift = -from * scale;
+    for (let i = part * every; i < (part + 1) * every; i++) data[i] = (values[i] as number) * scale + shift;
+  }
+  return data;
+}
+
+/** The leading `take` elements of a sample, for a stage that reads no more; the tensor itself without `take`. */
+export function leading(x: RuntimeTensor, take: number | undefined): RuntimeTensor {
+  if (take === undefined || take === x.data.length) return x;
+  // A copy, not a view: runtimes read a tensor's whole buffer.
+  const dims = [1, take];
+  switch (x.type) {
+    case "float32":
+      return { type: x.type, data: x.data.slice(0, take), dims };
+    case "uint8":
+      return { type: x.type, data: x.data.slice(0, take), dims };
+    case "int64":
+      return { type: x.type, data: x.data.slice(0, take), dims };
+  }
 }

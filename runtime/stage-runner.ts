@@ -6,7 +6,7 @@ import type { ExitResult } from "../protocol/plan.ts";
 import type { PackedTensor, Start } from "../protocol/tensor.ts";
 import { exitResult } from "./answers.ts";
 import { elements } from "./application.ts";
-import { checkInput, normalise } from "./normalise.ts";
+import { checkInput, leading, normalise } from "./normalise.ts";
 import type { RuntimeTensor, Session } from "./session.ts";
 import { pack, unpack } from "./tensor-packing.ts";
 
@@ -67,7 +67,7 @@ export class StageRunner {
     const x = state.held.get(spec.resumesFrom);
     if (!session) throw new RangeError(`${this.application.name}: the stage of rung ${rung} is not loaded here`);
     if (!x) throw new RangeError(`${this.application.name}: rung ${rung} reads ${spec.resumesFrom}, which is not held`);
-    const { logits, feat } = await session.run(x);
+    const { logits, feat } = await session.run(spec.resumesFrom === "input" ? leading(x, spec.take) : x);
     if (logits?.type !== "float32" || logits.data.length !== this.application.labels.length) {
       throw new Error(`${spec.stage} did not answer with one logit per label`);
     }

@@ -14,22 +14,26 @@ export async function readJsonObject(request: Request): Promise<Record<string, u
 
 /** Throws DystriError empty_body or bad_json. */
 export function parseJsonObject(bytes: Uint8Array): Record<string, unknown> {
+  const value = parseJson(bytes, "a JSON object");
+  if (!isObject(value)) throw badJson("the body is JSON, but not an object", quote(value));
+  return value;
+}
+
+/** Any JSON value; `wanted` is what the hint says to send. Throws DystriError empty_body or bad_json. */
+export function parseJson(bytes: Uint8Array, wanted: string): unknown {
   if (bytes.length === 0) {
     throw new DystriError("empty_body", "the request has no body", {
       field: "body",
       value: "0 bytes",
-      hint: "send a JSON object",
+      hint: `send ${wanted}`,
     });
   }
-  let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes));
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes));
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : "";
     throw badJson(`the body is not JSON in UTF-8: ${quote(message)}`, `${bytes.length} bytes`, cause);
   }
-  if (!isObject(value)) throw badJson("the body is JSON, but not an object", quote(value));
-  return value;
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

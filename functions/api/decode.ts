@@ -1,5 +1,5 @@
 /** From posted image bytes to the application's input tensor. Whatever is wrong with the bytes is the client's problem: 4xx. */
-import type { Application } from "../../protocol/application.ts";
+import type { Application, ImagePreprocessing } from "../../protocol/application.ts";
 import { DystriError, quote } from "../../protocol/errors.ts";
 import type { InputTensor } from "../../protocol/tensor.ts";
 import { imageTensor, type RgbaImage } from "../../runtime/image.ts";
@@ -12,12 +12,15 @@ const UNSPECIFIC = ["", "application/octet-stream", "application/x-www-form-urle
 
 /**
  * The media type of a body: the Content-Type, or what the first bytes announce where there is none that says anything
- * (curl's `--data-binary` claims a form). Throws DystriError unsupported_media when the application does not take it.
+ * (curl's `--data-binary` claims a form); numbers and text announce nothing, and are taken at the application's word.
+ * Throws DystriError unsupported_media when the application does not take it.
  */
 export function acceptedType(application: Application, contentType: string | null, body: Uint8Array): string {
   const named = (contentType ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
-  const type = UNSPECIFIC.includes(named) ? sniffImage(body) : named;
-  if (type !== null && application.input.accepts.includes(type)) return type;
+  const { accepts, preprocessing } = application.input;
+  const announced = preprocessing.kind === "image" ? sniffImage(body) : (accepts[0] ?? null);
+  const type = UNSPECIFIC.includes(named) ? announced : named;
+  if (type !== null && accepts.includes(type)) return type;
   throw new DystriError(
     "unsupported_media",
     type === null ? "the body is of no kind that is known here" : `${application.name} does not take ${quote(type)}`,
@@ -35,6 +38,7 @@ export function acceptedType(application: Application, contentType: string | nul
  */
 export async function decodeImage(
   application: Application,
+  preprocessing: ImagePreprocessing,
   contentType: string | null,
   body: Uint8Array,
 ): Promise<InputTensor> {
@@ -49,7 +53,7 @@ export async function decodeImage(
   // The bytes decide what the file is; a PNG that was called a JPEG is decoded all the same, as browsers do.
   const header = readImageHeader(body);
   if (!application.input.accepts.includes(header.kind)) acceptedType(application, header.kind, body);
-  return imageTensor(await decodePixels(header, body), application.input.preprocessing);
+  return imageTensor(await decodePixels(header, body), preprocessing);
 }
 
 async function decodePixels(header: ImageHeader, body: Uint8Array): Promise<RgbaImage> {

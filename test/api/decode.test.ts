@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { acceptedType, decodeImage } from "../../functions/api/decode.ts";
+import { acceptedType } from "../../functions/api/decode.ts";
+import { readInput } from "../../functions/api/input.ts";
 import { decodeJpeg, jpegCodecBytes } from "../../functions/api/jpeg-codec.ts";
 import { decodePng, pngCodecBytes } from "../../functions/api/png-codec.ts";
 import type { Application } from "../../protocol/application.ts";
@@ -21,12 +22,12 @@ import {
 const [tiny] = applications as [Application];
 
 async function valuesOf(body: Uint8Array, type = "image/png"): Promise<number[]> {
-  return [...new Uint8Array((await decodeImage(tiny, type, body)).bytes)];
+  return [...new Uint8Array((await readInput(tiny, type, body)).bytes)];
 }
 
 async function problemOf(body: Uint8Array, type: string | null = "image/png"): Promise<DystriError> {
   try {
-    await decodeImage(tiny, type, body);
+    await readInput(tiny, type, body);
   } catch (error) {
     if (error instanceof DystriError) return error;
     throw error;
@@ -48,7 +49,7 @@ describe("decoding in workerd", () => {
   it("gives the pixels of a PNG of the model's size, exactly", async () => {
     const file = await greyPng(8, 8, (x, y) => (y * 8 + x) * 4);
     expect(await valuesOf(file)).toEqual(ramp);
-    expect(await decodeImage(tiny, "image/png", file)).toMatchObject({ datatype: "UINT8", shape: [1, 8, 8] });
+    expect(await readInput(tiny, "image/png", file)).toMatchObject({ datatype: "UINT8", shape: [1, 8, 8] });
   });
 
   it.each([
@@ -184,7 +185,7 @@ describe("decoding in workerd", () => {
         const bytes = whole.slice();
         bytes[at] = (bytes[at] as number) ^ 0x55;
         try {
-          expect((await decodeImage(tiny, null, bytes)).bytes.byteLength).toBe(64);
+          expect((await readInput(tiny, null, bytes)).bytes.byteLength).toBe(64);
         } catch (error) {
           if (!(error instanceof DystriError)) throw error;
           expect(["bad_image", "unsupported_media", "too_large"]).toContain(error.code);
@@ -219,7 +220,7 @@ describe("decoding in workerd", () => {
       "image/png; q=1",
       "image/jpeg",
     ]) {
-      expect(new Set(new Uint8Array((await decodeImage(tiny, type, file)).bytes))).toEqual(new Set([5]));
+      expect(new Set(new Uint8Array((await readInput(tiny, type, file)).bytes))).toEqual(new Set([5]));
     }
     expect(acceptedType(tiny, null, BASELINE_JPEG)).toBe("image/jpeg");
   });

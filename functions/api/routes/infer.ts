@@ -1,4 +1,4 @@
-/** POST /v1/infer/{application}: an image in, the best answer that is on time out. */
+/** POST /v1/infer/{application}: one input in, the best answer that is on time out. */
 import { Hono } from "hono";
 import { readDeadline } from "../../../protocol/deadline.ts";
 import { authenticate } from "../auth.ts";
@@ -12,7 +12,7 @@ import {
   type AppEnv,
   type Catalogue,
 } from "../context.ts";
-import { decodeImage } from "../decode.ts";
+import { readInput } from "../input.ts";
 import { serve } from "../serve.ts";
 import { namedAnswer } from "../answer.ts";
 import { readWishes, refuseUnknownQuery } from "../wishes.ts";
@@ -27,7 +27,7 @@ export function inferRoutes(catalogue: Catalogue): Hono<AppEnv> {
     const { wishes, topK } = readWishes(carriers, application);
     const context = serveContext(c);
     const body = await context.clock.settled(readBytes(c.req.raw));
-    const input = await decodeImage(application, c.req.header("content-type") ?? null, body);
+    const input = await readInput(application, c.req.header("content-type") ?? null, body);
     const served = await serve(context, {
       controller: caller.controller,
       secretDigest: caller.secretDigest,
