@@ -163,7 +163,12 @@ export class Attempt {
         this.#failed(option.rung, "the edge's queue could not make the deadline");
         return { kind: "failed" };
       case "late":
-        this.#failed(this.#goalAfterHeld(option), "time ran out between the edge's stages");
+        if (result.failure)
+          console.error(JSON.stringify({ event: "stage_failed", component: "api", detail: result.failure }));
+        this.#failed(
+          this.#goalAfterHeld(option),
+          result.failure ? "a stage failed at the edge" : "time ran out between the edge's stages",
+        );
         return DONE;
       case "cancelled":
         this.#failed(this.#goalAfterHeld(option), "the deadline's margin was reached at the edge");
