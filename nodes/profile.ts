@@ -6,6 +6,7 @@ import { chain } from "../control/ladder.ts";
 import type { Application } from "../protocol/application.ts";
 import type { NodeApplication, RungProfile } from "../protocol/fleet.ts";
 import type { Start } from "../protocol/tensor.ts";
+import { exampleInput } from "../runtime/normalise.ts";
 import type { Compute } from "./compute.ts";
 import { nodeRungs } from "./models.ts";
 
@@ -56,19 +57,20 @@ async function timeOnce(
   const times: number[] = [];
   for (const [i, rung] of way.entries()) {
     const startedAt = performance.now();
-    await compute.run({ id, application: application.name, start: i === 0 ? noise(application) : null, rung, topK: 1 });
+    await compute.run({
+      id,
+      application: application.name,
+      start: i === 0 ? example(application) : null,
+      rung,
+      topK: 1,
+    });
     times.push(performance.now() - startedAt);
   }
   compute.forget(id);
   return times;
 }
 
-/** Zeros would let some kernels skip work. */
-function noise(application: Application): Start {
-  const { datatype, shape, bytes } = application.input;
-  const data = Uint8Array.from({ length: bytes }, (_, i) => (i * 167 + (i >> 3) * 29) & 0xff);
-  return { from: "input", input: { datatype, shape, bytes: data.buffer } };
-}
+const example = (application: Application): Start => ({ from: "input", input: exampleInput(application) });
 
 /** Microseconds are all that a profile can promise, and they keep the announcement short. */
 function quantile(samples: readonly number[], q: number): number {

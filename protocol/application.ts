@@ -7,7 +7,7 @@
 import type { Tier } from "./plan.ts";
 
 /** Element types that travel; names as in the Open Inference Protocol v2. */
-export type Datatype = "UINT8" | "INT64" | "FP32";
+export type Datatype = "UINT8" | "UINT16" | "INT64" | "FP32";
 
 /** How a posted image becomes the input tensor: decode, greyscale if one channel, resize; then (x/255 − mean) / std at the model. */
 export type ImagePreprocessing = {
@@ -29,7 +29,60 @@ export type TablePreprocessing = { kind: "table"; features: string[]; mean: numb
  */
 export type BytesPreprocessing = { kind: "bytes"; length: number };
 
-export type Preprocessing = ImagePreprocessing | TablePreprocessing | BytesPreprocessing;
+/**
+ * Text as hashed words, posted as text/plain; there is no vocabulary.
+ *
+ * **Words.** Of the UTF-8 text, without a byte order mark and with A–Z made lower case (and nothing else, so that no
+ * tier's Unicode version matters), the matches of `[a-z]+|[0-9]+|[^\sa-z0-9]`, code point by code point, `\s` as
+ * ECMAScript has it. A word's id is 1 + FNV-1a (32 bits, of its UTF-8 bytes) mod `buckets`; 0 is padding.
+ *
+ * **Segments.** Each has room for its first `length` words and is padded; the tensor is the segments side by side,
+ * UINT16, little-endian. With one segment that is the whole text. With several, all but the last are taken from a head
+ * such as a mail's, by name in any case: the leading lines `Name: value` (printable ASCII without spaces before the
+ * colon) with their continuations, which begin with a space or a tab. An empty line ends the head and is dropped;
+ * any other line ends it and is kept. Of lines of one name the first counts; lines of other names are dropped. The last
+ * segment is what follows the head. A text whose head has no line of a segment's name is all last segment. Lines end
+ * with LF or CRLF.
+ *
+ * **At the model.** Without `bigramBuckets` the stage reads the ids as int64 [n, tokens]. With it, int64
+ * [n, tokens, 2]: beside each id that of the pair it ends, 1 + FNV-1a (of the two ids before and at it, two
+ * little-endian bytes each) mod `bigramBuckets`, or 0 where either is padding and at the start of a segment. Pairs
+ * never travel: the machine that runs the stage computes them.
+ */
+export type TokensPreprocessing = {
+  kind: "tokens";
+  segments: { name: string; length: number }[];
+  /** At most 65,535, so that an id fits 16 bits. */
+  buckets: number;
+  bigramBuckets?: number;
+};
+
+/**
+ * Sound as a log-mel picture, posted as a WAV file. One channel at `sampleRateHz`; `frames` Hann windows of
+ * `windowSamples`, one every `hopSamples` (a shorter sound gets silence on both sides, of a longer one the stretch with
+ * the most energy is taken); power; triangles of `mels` bands from `lowHz` to `highHz` on the mel scale; natural
+ * logarithm of band power + `floor`. Travels as bytes [1, frames, mels], logarithm = byte × `scale` + `offset`; the
+ * model reads (logarithm − `mean`) / `std`.
+ */
+export type LogMelPreprocessing = {
+  kind: "log-mel";
+  sampleRateHz: number;
+  /** A power of two. */
+  windowSamples: number;
+  hopSamples: number;
+  frames: number;
+  mels: number;
+  lowHz: number;
+  highHz: number;
+  floor: number;
+  scale: number;
+  offset: number;
+  mean: number;
+  std: number;
+};
+
+export type Preprocessing =
+  ImagePreprocessing | TablePreprocessing | LogMelPreprocessing | BytesPreprocessing | TokensPreprocessing;
 
 export type InputSpec = {
   name: string;
@@ -66,7 +119,10 @@ export type Rung = {
   stage: string;
   /** `"input"`, or the index of the rung whose cut tensor this stage reads. */
   resumesFrom: "input" | number;
-  /** How many leading elements of the input this stage reads, where it reads the input and not all of it. */
+  /**
+   * How many leading elements of the input this stage reads, where it reads the input and not all of it. Of tokens a
+   * pair counts as one element with the word that ends it.
+   */
   take?: number;
   tiers: Tier[];
   mflops: {
@@ -86,7 +142,7 @@ export type Rung = {
   evidence: EvidenceRow[];
 };
 
-export type Task = "image-classification" | "tabular-classification" | "text-classification";
+export type Task = "image-classification" | "tabular-classification" | "text-classification" | "audio-classification";
 
 export type Application = {
   name: string;

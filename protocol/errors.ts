@@ -17,6 +17,7 @@ export const ERRORS = {
   bad_parameter: { status: 400, title: "A parameter is not usable", retry: "never" },
   empty_body: { status: 400, title: "The body is empty", retry: "never" },
   bad_image: { status: 400, title: "The image cannot be decoded", retry: "never" },
+  bad_audio: { status: 400, title: "The sound cannot be read", retry: "never" },
   bad_tensor: { status: 400, title: "The tensor does not fit the model", retry: "never" },
   bad_json: { status: 400, title: "The body is not the JSON that was expected", retry: "never" },
   unauthenticated: { status: 401, title: "The API key is missing or not valid", retry: "never" },

@@ -6,6 +6,8 @@ export const MAX_BODY_BYTES = 16 * 1024 * 1024;
 export const MAX_JSON_BYTES = 1024 * 1024;
 /** Width × height read from an image's header; decoding four times as much can exhaust a 128 MB isolate. */
 export const MAX_PIXELS = 4 * 1024 * 1024;
+/** Of posted sound: models read about a second of it. */
+export const MAX_AUDIO_SECONDS = 10;
 /** Headers of node frames. */
 export const MAX_FRAME_HEADER_BYTES = 8 * 1024;
 /** Payloads of node frames: 4 MiB holds a 1×3×224×224 float tensor six times over. */

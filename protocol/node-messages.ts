@@ -62,7 +62,7 @@ export type ToAgent = MessageOf<"welcome" | "job" | "cancel" | "drain">;
 const MAX_RUNGS = 64;
 const MAX_APPLICATIONS = 64;
 export const MAX_DIMENSIONS = 8;
-const DATATYPES = ["UINT8", "INT64", "FP32"] as const satisfies readonly Datatype[];
+const DATATYPES = ["UINT8", "UINT16", "INT64", "FP32"] as const satisfies readonly Datatype[];
 const NAME = /^[a-z0-9][a-z0-9_-]*$/;
 
 const milliseconds = number(0, MAX_DEADLINE_MS);

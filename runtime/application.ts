@@ -9,12 +9,14 @@ import type {
   EvidenceRow,
   ImagePreprocessing,
   InputSpec,
+  LogMelPreprocessing,
   Preprocessing,
   Rung,
   TablePreprocessing,
+  TokensPreprocessing,
 } from "../protocol/application.ts";
 import { quote } from "../protocol/errors.ts";
-import { MAX_DEADLINE_MS, MAX_FRAME_PAYLOAD_BYTES } from "../protocol/limits.ts";
+import { MAX_AUDIO_SECONDS, MAX_DEADLINE_MS, MAX_FRAME_PAYLOAD_BYTES } from "../protocol/limits.ts";
 import type { Tier } from "../protocol/plan.ts";
 
 /** What is wrong with an app.json: `path` is the field as one would write it in JavaScript, e.g. `rungs[1].evidence[0].to`. */
@@ -127,9 +129,45 @@ const table = record<TablePreprocessing>({
   std: listOf(positive),
 });
 
+const number = numberIn(-Number.MAX_VALUE, Number.MAX_VALUE, "a number");
+
+const logMel = record<LogMelPreprocessing>({
+  kind: oneOf("log-mel"),
+  sampleRateHz: check(
+    (value): value is number => Number.isInteger(value) && (value as number) >= 4000 && (value as number) <= 48_000,
+    "a whole number from 4000 to 48000",
+  ),
+  windowSamples: check(
+    (value): value is number => typeof value === "number" && value >= 4 && value <= 4096 && Math.log2(value) % 1 === 0,
+    "a power of two from 4 to 4096",
+  ),
+  hopSamples: size,
+  frames: size,
+  mels: size,
+  lowHz: numberIn(0, 48_000, "a frequency in Hz"),
+  highHz: positive,
+  floor: positive,
+  scale: positive,
+  offset: number,
+  mean: number,
+  std: positive,
+});
+
 const byteText = record<BytesPreprocessing>({ kind: oneOf("bytes"), length: size });
 
-const KINDS = { image, table, bytes: byteText } satisfies { [K in Preprocessing["kind"]]: Reader<Preprocessing> };
+const tokens = record<TokensPreprocessing>({
+  kind: oneOf("tokens"),
+  segments: listOf(record<TokensPreprocessing["segments"][number]>({ name, length: size })),
+  buckets: check(
+    (value): value is number => Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 0xffff,
+    "a whole number from 1 to 65535",
+  ),
+  bigramBuckets: optional(size),
+});
+
+const KINDS = { image, table, "log-mel": logMel, bytes: byteText, tokens } satisfies {
+  [K in Preprocessing["kind"]]: Reader<Preprocessing>;
+};
 
 /** The kind decides which other fields there must be. */
 const preprocessing: Reader<Preprocessing> = (value, path) => {
@@ -140,7 +178,7 @@ const preprocessing: Reader<Preprocessing> = (value, path) => {
 
 const input = record<InputSpec>({
   name: text,
-  datatype: oneOf("UINT8", "INT64", "FP32"),
+  datatype: oneOf("UINT8", "UINT16", "INT64", "FP32"),
   shape: listOf(size),
   bytes: size,
   accepts: distinct(listOf(matching(/^[\w.+-]+\/[\w.+-]+$/, "a media type such as image/png"))),
@@ -173,7 +211,7 @@ const application = record<Application>({
   platform: name,
   version: text,
   title: text,
-  task: oneOf("image-classification", "tabular-classification", "text-classification"),
+  task: oneOf("image-classification", "tabular-classification", "text-classification", "audio-classification"),
   labels: distinct(listOf(text, 2)),
   input,
   quality: record<Application["quality"]>({
@@ -187,7 +225,7 @@ const application = record<Application>({
   rungs: listOf(rung),
 });
 
-const BYTES_OF = { UINT8: 1, INT64: 8, FP32: 4 } as const;
+const BYTES_OF = { UINT8: 1, UINT16: 2, INT64: 8, FP32: 4 } as const;
 
 /** Elements of a tensor of that shape. */
 export const elements = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
@@ -197,18 +235,38 @@ function checkInputSpec({ datatype, shape, bytes, preprocessing }: InputSpec): v
   if (bytes !== wanted) {
     throw new ApplicationError("input.bytes", bytes, `${wanted}: ${datatype} of shape [${shape.join(", ")}]`);
   }
-  if (datatype !== "UINT8") throw new ApplicationError("input.datatype", datatype, `"UINT8", as all inputs so far are`);
+  const wantedType = preprocessing.kind === "tokens" ? "UINT16" : "UINT8";
+  if (datatype !== wantedType) {
+    throw new ApplicationError("input.datatype", datatype, `"${wantedType}", as input.preprocessing says`);
+  }
   const wantedShape = shapeOf(preprocessing);
   if (shape.length !== wantedShape.length || shape.some((length, axis) => length !== wantedShape[axis])) {
     throw new ApplicationError("input.shape", shape, `[${wantedShape.join(", ")}], as input.preprocessing says`);
   }
   if (preprocessing.kind === "bytes") return;
+  if (preprocessing.kind === "log-mel") return checkLogMel(preprocessing);
+  if (preprocessing.kind === "tokens") {
+    preprocessing.segments.forEach(({ name }, i) => {
+      if (preprocessing.segments.findIndex((other) => other.name === name) === i) return;
+      throw new ApplicationError(`input.preprocessing.segments[${i}].name`, name, "a name no earlier segment has");
+    });
+    return;
+  }
   const [per, many] =
     preprocessing.kind === "image" ? ["channel", preprocessing.channels] : ["feature", preprocessing.features.length];
   for (const field of ["mean", "std"] as const) {
     if (preprocessing[field].length === many) continue;
     throw new ApplicationError(`input.preprocessing.${field}`, preprocessing[field], `one entry per ${per}: ${many}`);
   }
+}
+
+function checkLogMel({ sampleRateHz, windowSamples, hopSamples, frames, lowHz, highHz }: LogMelPreprocessing): void {
+  const path = "input.preprocessing";
+  const half = sampleRateHz / 2;
+  if (highHz > half) throw new ApplicationError(`${path}.highHz`, highHz, `at most ${half}, half of sampleRateHz`);
+  if (lowHz >= highHz) throw new ApplicationError(`${path}.lowHz`, lowHz, `less than highHz, ${highHz}`);
+  const most = Math.floor((MAX_AUDIO_SECONDS * sampleRateHz - windowSamples) / hopSamples) + 1;
+  if (frames > most) throw new ApplicationError(`${path}.frames`, frames, `at most ${most}: ${MAX_AUDIO_SECONDS} s`);
 }
 
 /** The shape of the tensor that preprocessing makes. */
@@ -218,8 +276,12 @@ function shapeOf(preprocessing: Preprocessing): number[] {
       return [preprocessing.channels, preprocessing.height, preprocessing.width];
     case "table":
       return [preprocessing.features.length];
+    case "log-mel":
+      return [1, preprocessing.frames, preprocessing.mels];
     case "bytes":
       return [preprocessing.length];
+    case "tokens":
+      return [preprocessing.segments.reduce((sum, { length }) => sum + length, 0)];
   }
 }
 
@@ -229,7 +291,9 @@ function checkTake({ input, rungs }: Application, index: number): void {
   if (take === undefined) return;
   const path = `rungs[${index}].take`;
   if (resumesFrom !== "input") throw new ApplicationError(path, take, "nothing: this rung does not read the input");
-  if (input.preprocessing.kind === "image") throw new ApplicationError(path, take, "nothing: images are read whole");
+  if (input.preprocessing.kind === "image" || input.preprocessing.kind === "log-mel") {
+    throw new ApplicationError(path, take, "nothing: pictures are read whole");
+  }
   const all = elements(input.shape);
   if (take > all) throw new ApplicationError(path, take, `at most ${all}, the elements of the input`);
 }

@@ -6,10 +6,10 @@ import type { InputTensor } from "../protocol/tensor.ts";
 const SPACE = 0x20;
 
 /**
- * The first `length` bytes of UTF-8 text, padded with 0. A character that the cut would split stays split: the model was
- * trained on such ends. Throws DystriError bad_request when the bytes are not UTF-8, empty_body when there are none.
+ * Posted text, without a byte order mark. Throws DystriError bad_request when the bytes are not UTF-8, empty_body when
+ * there are none.
  */
-export function bytesTensor(body: Uint8Array, { length }: BytesPreprocessing): InputTensor {
+export function decodeText(body: Uint8Array): string {
   if (body.length === 0) {
     throw new DystriError("empty_body", "the request has no body", {
       field: "body",
@@ -18,7 +18,7 @@ export function bytesTensor(body: Uint8Array, { length }: BytesPreprocessing): I
     });
   }
   try {
-    new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(body);
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(body);
   } catch (cause) {
     throw new DystriError(
       "bad_request",
@@ -27,6 +27,14 @@ export function bytesTensor(body: Uint8Array, { length }: BytesPreprocessing): I
       cause,
     );
   }
+}
+
+/**
+ * The first `length` bytes of UTF-8 text, padded with 0. A character that the cut would split stays split: the model was
+ * trained on such ends. Throws as `decodeText` does.
+ */
+export function bytesTensor(body: Uint8Array, { length }: BytesPreprocessing): InputTensor {
+  decodeText(body);
   const bytes = new Uint8Array(length);
   // 0 is padding to the model, so that a NUL in the text must not be one.
   bytes.set(body.subarray(0, length).map((byte) => (byte === 0 ? SPACE : byte)));

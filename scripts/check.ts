@@ -30,6 +30,7 @@ const STEPS: Step[] = [
     name: "format",
     check: () => run(node, [bin("prettier/bin/prettier.cjs"), "--check", "--log-level", "warn", "."]).then(() => ""),
   },
+  { name: "samples, staged and whole", check: () => run(node, ["scripts/models-samples.ts"]).then(() => "") },
   { name: "models/README.md", check: () => run(node, ["scripts/models-readme.ts", "--check"]).then(() => "") },
 ];
 

@@ -9,7 +9,7 @@ import { openNative } from "../nodes/onnx.ts";
 import type { Application } from "../protocol/application.ts";
 import { rungAt } from "../control/ladder.ts";
 import { elements } from "../runtime/application.ts";
-import { leading, normalise } from "../runtime/normalise.ts";
+import { exampleInput, leading, normalise } from "../runtime/normalise.ts";
 import type { RuntimeTensor, Session } from "../runtime/session.ts";
 import { loadApplication, MODELS, openWasm } from "./models-folder.ts";
 
@@ -33,11 +33,7 @@ async function medianMs(session: Session, x: RuntimeTensor): Promise<number> {
 /** What the stage of a rung reads, filled with values of no meaning: a dense network takes as long for any. */
 function inputOf(application: Application, index: number): RuntimeTensor {
   const { resumesFrom, take } = rungAt(application, index);
-  if (resumesFrom === "input") {
-    const { datatype, shape, bytes } = application.input;
-    const values = Uint8Array.from({ length: bytes }, (_, i) => 1 + ((i * 37) % 251));
-    return leading(normalise(application, { datatype, shape, bytes: values.buffer }), take);
-  }
+  if (resumesFrom === "input") return leading(normalise(application, exampleInput(application)), take);
   const shape = rungAt(application, resumesFrom).cut?.shape ?? [];
   const data = Float32Array.from({ length: elements(shape) }, (_, i) => ((i * 37) % 100) / 100);
   return { type: "float32", data, dims: [1, ...shape] };

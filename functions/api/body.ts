@@ -1,6 +1,9 @@
 /** Reading request bodies with a limit that holds while they stream: what a header claims is not believed. */
 import { DystriError, quote } from "../../protocol/errors.ts";
 import { MAX_BODY_BYTES, MAX_JSON_BYTES } from "../../protocol/limits.ts";
+import { badJson, parseJson } from "../../runtime/json-body.ts";
+
+const WANTED = "a JSON object";
 
 /** A body of raw bytes, at most `limit` of them. Throws DystriError too_large, unsupported_media or bad_request. */
 export function readBytes(request: Request, limit: number = MAX_BODY_BYTES): Promise<Uint8Array> {
@@ -14,34 +17,13 @@ export async function readJsonObject(request: Request): Promise<Record<string, u
 
 /** Throws DystriError empty_body or bad_json. */
 export function parseJsonObject(bytes: Uint8Array): Record<string, unknown> {
-  const value = parseJson(bytes, "a JSON object");
-  if (!isObject(value)) throw badJson("the body is JSON, but not an object", quote(value));
+  const value = parseJson(bytes, WANTED);
+  if (!isObject(value)) throw badJson("the body is JSON, but not an object", quote(value), WANTED);
   return value;
-}
-
-/** Any JSON value; `wanted` is what the hint says to send. Throws DystriError empty_body or bad_json. */
-export function parseJson(bytes: Uint8Array, wanted: string): unknown {
-  if (bytes.length === 0) {
-    throw new DystriError("empty_body", "the request has no body", {
-      field: "body",
-      value: "0 bytes",
-      hint: `send ${wanted}`,
-    });
-  }
-  try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes));
-  } catch (cause) {
-    const message = cause instanceof Error ? cause.message : "";
-    throw badJson(`the body is not JSON in UTF-8: ${quote(message)}`, `${bytes.length} bytes`, cause);
-  }
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function badJson(detail: string, value: string, cause?: unknown): DystriError {
-  return new DystriError("bad_json", detail, { field: "body", value, hint: "send a JSON object in UTF-8" }, cause);
 }
 
 async function read(request: Request, limit: number): Promise<Uint8Array> {

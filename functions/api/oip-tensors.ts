@@ -17,6 +17,12 @@ const KINDS: Readonly<Record<Datatype, Kind>> = {
     fits: (value) => Number.isInteger(value) && value >= 0 && value <= 255,
     write: (view, at, value) => view.setUint8(at, value),
   },
+  UINT16: {
+    bytes: 2,
+    values: "whole numbers from 0 to 65535",
+    fits: (value) => Number.isInteger(value) && value >= 0 && value <= 65535,
+    write: (view, at, value) => view.setUint16(at, value, true),
+  },
   INT64: {
     bytes: 8,
     values: "whole numbers of at most 53 bits",

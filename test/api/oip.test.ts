@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { oipReply } from "../../functions/api/oip-reply.ts";
+import { bytesOfJson } from "../../functions/api/oip-tensors.ts";
 import { readOipRequest } from "../../functions/api/oip-request.ts";
 import type { Served } from "../../functions/api/served.ts";
 import type { Application } from "../../protocol/application.ts";
@@ -37,6 +38,16 @@ function problemOf(work: () => unknown): DystriError {
   }
   throw new Error("nothing was thrown");
 }
+
+describe("tensor data", () => {
+  it("of 16 bits is little-endian, and holds nothing that needs more", () => {
+    const values = (data: unknown) => bytesOfJson("UINT16", [3], data, "data");
+    expect([...new Uint8Array(values([1, [256, 65535]]))]).toEqual([1, 0, 0, 1, 255, 255]);
+    for (const value of [65536, -1, 0.5, "1"]) {
+      expect(problemOf(() => values([0, 0, value])).message).toContain("does not fit UINT16");
+    }
+  });
+});
 
 describe("inference requests", () => {
   it("carry the tensor flat or nested, with a batch dimension or without", () => {

@@ -57,7 +57,7 @@ describe("the ladder", () => {
 
 test("pixels are scaled channel by channel", () => {
   const preprocessing = {
-    ...tiny.input.preprocessing,
+    kind: "image" as const,
     channels: 3 as const,
     width: 2,
     height: 1,

@@ -4,16 +4,25 @@ import torch.nn as nn
 
 from .layers import Ladder
 
+COUNTED = (nn.Conv1d, nn.Conv2d, nn.Linear)
+
 
 def count_macs(module: nn.Module, x: torch.Tensor) -> tuple:
-    """Multiply-accumulates of convolutions and linear layers for one sample, and the module's output."""
+    """Multiply-accumulates of convolutions and linear layers for one sample, and the module's output.
+
+    A module that computes otherwise too says how much by a method `extra_macs` of its input.
+    """
     total = [0]
 
     def add(layer, _inputs, output):
         per_sample = output.numel() // output.shape[0]
-        total[0] += per_sample * (layer.weight[0].numel() if isinstance(layer, nn.Conv2d) else layer.in_features)
+        total[0] += per_sample * (layer.in_features if isinstance(layer, nn.Linear) else layer.weight[0].numel())
 
-    handles = [m.register_forward_hook(add) for m in module.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    def add_extra(layer, inputs, _output):
+        total[0] += layer.extra_macs(inputs[0])
+
+    handles = [m.register_forward_hook(add) for m in module.modules() if isinstance(m, COUNTED)]
+    handles += [m.register_forward_hook(add_extra) for m in module.modules() if hasattr(m, "extra_macs")]
     try:
         with torch.no_grad():
             return total, module(x)

@@ -62,10 +62,12 @@ class WeightAverage:
 @torch.no_grad()
 def refresh_batch_norm(net: nn.Module, batches) -> None:
     """Averaged weights need their own batch-norm statistics: a cumulative average over `batches`."""
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
-            module.momentum = None
+    norms = [module for module in net.modules() if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d))]
+    if not norms:
+        return
+    for module in norms:
+        module.reset_running_stats()
+        module.momentum = None
     net.train()
     for batch in batches:
         net(batch)
@@ -80,13 +82,18 @@ def collect_logits(net: nn.Module, x: torch.Tensor, batch: int = 500) -> list:
     return [np.concatenate(exit_parts) for exit_parts in zip(*parts)]
 
 
-def optimiser_for(net: nn.Module, lr: float, decay: float, steps: int):
-    """AdamW without decay on norms and biases; one cycle with 20 % warm-up."""
-    dense = [p for p in net.parameters() if p.ndim > 1]
-    others = [p for p in net.parameters() if p.ndim <= 1]
-    optimiser = torch.optim.AdamW([{"params": dense, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}], lr=lr)
+def optimiser_for(net: nn.Module, lr: float, decay: float, steps: int, table_lr: float = 0.0, table_decay: float = 0.0):
+    """AdamW without decay on norms and biases; one cycle with 20 % warm-up. Embedding tables may have their own rate."""
+    tables = [m.weight for m in net.modules() if isinstance(m, nn.Embedding)] if table_lr > 0 else []
+    rest = [p for p in net.parameters() if not any(p is table for table in tables)]
+    groups = [
+        ([p for p in rest if p.ndim > 1], lr, decay),
+        ([p for p in rest if p.ndim <= 1], lr, 0.0),
+        *([(tables, table_lr, table_decay)] if tables else []),
+    ]
+    optimiser = torch.optim.AdamW([{"params": params, "lr": rate, "weight_decay": share} for params, rate, share in groups], lr=lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, lr, total_steps=steps, pct_start=0.2, div_factor=20, final_div_factor=500
+        optimiser, [rate for _, rate, _ in groups], total_steps=steps, pct_start=0.2, div_factor=20, final_div_factor=500
     )
     return optimiser, schedule
 
@@ -94,13 +101,15 @@ def optimiser_for(net: nn.Module, lr: float, decay: float, steps: int):
 def train(net, x, y, augment, options, weights, checkpoint: str) -> nn.Module:
     """Trains `net` on (x, y), writes `checkpoint` after every epoch and resumes from it when it is there.
 
-    options: epochs, batch, lr, weight_decay, smoothing, distil, distil_epochs, average, seed.
+    options: epochs, batch, lr, weight_decay, smoothing, distil, distil_epochs, average, seed; for networks with
+    embedding tables also table_lr, table_decay.
     The state of every random generator is part of the checkpoint, so a resumed run continues the same streams.
     """
     torch.manual_seed(options.seed)
     steps = len(x) // options.batch
     net = net.to(memory_format=torch.channels_last)
-    optimiser, schedule = optimiser_for(net, options.lr, options.weight_decay, steps * options.epochs)
+    tables = {name: getattr(options, name) for name in ("table_lr", "table_decay") if hasattr(options, name)}
+    optimiser, schedule = optimiser_for(net, options.lr, options.weight_decay, steps * options.epochs, **tables)
     average, first = WeightAverage(net, options.average), 0
     if os.path.exists(checkpoint):
         saved = torch.load(checkpoint, weights_only=False)
