@@ -27,7 +27,7 @@ console.log(describeMachine());
 const ways = await withCluster({ extraWorkers: ["bench/floor-worker/wrangler.toml"] }, async (cluster) => {
   const sample = await firstSample();
   if (!sample) throw new Error("models/ has no application with samples");
-  const plan = `${cluster.url}/v1/plan/${sample.application}?deadline_ms=100`;
+  const plan = `${cluster.url}/v1/plan/${sample.application}?deadline_ms=5000`;
   const floor = cluster.urlOf("bench-floor");
   const users = await Promise.all(Array.from({ length: USERS }, () => cluster.createUser()));
   const post = (url: string, headers: Record<string, string>) => encodeRequest("POST", url, headers, new Uint8Array());

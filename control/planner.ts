@@ -151,7 +151,7 @@ function refuse(input: PlanInput, all: Candidate[], fitting: Candidate[], budget
   }
   const least = Math.min(...good.map((option) => option.predictedMs));
   const idle = Math.min(...good.map((option) => option.idleMs));
-  const left = `${round(budgetMs)} ms are left`;
+  const left = `${round(Math.max(0, budgetMs))} ms are left`;
   return idle <= budgetMs
     ? {
         ok: false,

@@ -27,6 +27,7 @@ export type EdgeJobMessage = Omit<EdgeJob, "plan"> & { plan: JsonText<Plan> };
  * `cancelled`: asked to. `refused`: the queue could not make it, nothing was run.
  */
 export type RunResult = {
+  /** In the order they ran. Only the deepest carries its labels; of the others the evidence is all that travels. */
   exits: ExitResult[];
   ended: "stop" | "escalate" | "late" | "cancelled" | "refused";
   option?: number;

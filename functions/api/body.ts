@@ -27,13 +27,16 @@ export function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 async function read(request: Request, limit: number): Promise<Uint8Array> {
-  const claimed = Number(request.headers.get("content-length"));
+  const header = request.headers.get("content-length");
+  const claimed = Number(header);
   if (claimed > limit) throw tooLarge(`${claimed} bytes`, limit);
   const encoding = request.headers.get("content-encoding")?.trim().toLowerCase() ?? "identity";
   const body = request.body;
   if (!body) return new Uint8Array();
   if (encoding === "identity") {
     try {
+      // A stated length frames the body: no more than that can come, so that it may be read in one go.
+      if (header !== null) return new Uint8Array(await request.arrayBuffer());
       return await collect(body, limit);
     } catch (cause) {
       if (cause instanceof DystriError) throw cause;

@@ -198,13 +198,17 @@ export class Executor {
   }
 
   #result({ progress, profileMs, aheadMs }: Run, ended: RunResult["ended"]): RunResult {
-    return { exits: progress.exits, ended, edge: this.#view(), profileMs, aheadMs };
+    return { exits: progress.exits.map(withoutTop), ended, edge: this.#view(), profileMs, aheadMs };
   }
 
   #view(): RunResult["edge"] {
     return { price: 0, aheadMs: this.#turns.queue.totalMs(this.#time.now()), ageMs: 0 };
   }
 }
+
+/** Only the deepest exit is ever shown to anybody; of the others, evidence is all that need travel. */
+const withoutTop = (exit: ExitResult, index: number, exits: readonly ExitResult[]): ExitResult =>
+  index === exits.length - 1 ? exit : { ...exit, top: [] };
 
 const ignore = (): void => undefined;
 
