@@ -109,8 +109,8 @@ class Espeak:
 
     def __init__(self):
         name = ctypes.util.find_library("espeak-ng") or "libespeak-ng.so.1"
-        self.library, self.heard = ctypes.CDLL(name), []
-        self.rate = self.library.espeak_Initialize(SYNCHRONOUS, 0, None, 0)
+        self.speech, self.heard = ctypes.CDLL(name), []
+        self.rate = self.speech.espeak_Initialize(SYNCHRONOUS, 0, None, 0)
 
         @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
         def on_samples(samples, count, _events):
@@ -119,17 +119,17 @@ class Espeak:
             return 0
 
         self.on_samples = on_samples  # the library keeps only a pointer
-        self.library.espeak_SetSynthCallback(on_samples)
+        self.speech.espeak_SetSynthCallback(on_samples)
 
     def say(self, word: str, voice: str, rate: int, pitch: int, pitch_range: int) -> np.ndarray | None:
-        if self.library.espeak_SetVoiceByName(voice.encode()) != 0:
+        if self.speech.espeak_SetVoiceByName(voice.encode()) != 0:
             raise ValueError(f"espeak-ng has no voice {voice}")
         for parameter, value in ((RATE_PARAMETER, rate), (PITCH_PARAMETER, pitch), (RANGE_PARAMETER, pitch_range)):
-            self.library.espeak_SetParameter(parameter, value, 0)
+            self.speech.espeak_SetParameter(parameter, value, 0)
         self.heard.clear()
         text = word.encode() + b"\0"
-        self.library.espeak_Synth(text, len(text), 0, 1, 0, UTF8, None, None)
-        self.library.espeak_Synchronize()
+        self.speech.espeak_Synth(text, len(text), 0, 1, 0, UTF8, None, None)
+        self.speech.espeak_Synchronize()
         return tidy(np.concatenate(self.heard), self.rate) if self.heard else None
 
 
