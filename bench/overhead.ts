@@ -5,11 +5,10 @@
  *   full   POST /v1/infer with a PNG, pinned to the edge and to the exit: key, decoding, plan, run queue, model, report
  *   bare   the raw tensor to a minimal Worker with the same runtime and stages (bench/bare-worker)
  *
- * It also prints the wasm memory of the inference Worker with every edge stage loaded. Exit code 1 past a budget.
+ * It also prints the wasm memory of every inference Worker with all its edge stages loaded. Exit code 1 past a budget.
  */
 import { readFile } from "node:fs/promises";
 import path from "node:path";
-import type { IsolateReport } from "../protocol/inference.ts";
 import { parseApplication } from "../runtime/application.ts";
 import type { LocalCluster } from "../scripts/local-cluster.ts";
 import { ROOT } from "../scripts/workers.ts";
@@ -17,10 +16,10 @@ import { withCluster } from "./lib/bench-cluster.ts";
 import { inSequence, throughput } from "./lib/closed-loop.ts";
 import { encodeRequest, HttpConnection } from "./lib/http-connection.ts";
 import { describeMachine } from "./lib/machine.ts";
+import { memoryHeld } from "./lib/memory.ts";
 import { median, quantile } from "./lib/statistics.ts";
 
 const OVERHEAD_BUDGET_MS = 2;
-const MEMORY_BUDGET_BYTES = 60_000_000;
 /** The application measured; any image application of the vision platform would do. */
 const APPLICATION = process.argv[2] ?? "clothing";
 /** Generous, so that no request is cut short. */
@@ -41,7 +40,7 @@ const passed = await withCluster({ extraWorkers: ["bench/bare-worker/wrangler.to
   const { apiKey } = await cluster.createUser();
   const results: boolean[] = [];
   for (const rung of await measuredRungs(cluster, apiKey)) results.push(await compare(cluster, apiKey, rung));
-  return [...results, await memory(cluster)].every(Boolean);
+  return [...results, await memoryHeld(cluster)].every(Boolean);
 });
 process.exitCode = passed ? 0 : 1;
 
@@ -114,28 +113,12 @@ async function compare(cluster: LocalCluster, apiKey: string, { rung, image }: P
   return held;
 }
 
-async function memory(cluster: LocalCluster): Promise<boolean> {
-  const response = await fetch(`${cluster.urlOf("bench-bare")}/inference`);
-  if (!response.ok) throw new Error(`answered ${response.status}: ${await response.text()}`);
-  const { wasmBytes, sessions } = (await response.json()) as IsolateReport;
-  const held = wasmBytes > 0 && wasmBytes <= MEMORY_BUDGET_BYTES;
-  console.log(
-    `wasm memory of the inference Worker, ${sessions.length} sessions loaded: ${megabytes(wasmBytes)}; ` +
-      `budget ${megabytes(MEMORY_BUDGET_BYTES)}: ${verdict(held)}`,
-  );
-  return held;
-}
-
 function fullUrl(cluster: LocalCluster, rung: number): string {
   return `${cluster.url}/v1/infer/${APPLICATION}?deadline_ms=${DEADLINE_MS}&tier=edge&max_exit=${rung + 1}`;
 }
 
 function headers(apiKey: string): Record<string, string> {
   return { authorization: `Bearer ${apiKey}`, "content-type": "image/png" };
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
 function verdict(held: boolean): string {

@@ -31,6 +31,7 @@ const STEPS: Step[] = [
     check: () => run(node, [bin("prettier/bin/prettier.cjs"), "--check", "--log-level", "warn", "."]).then(() => ""),
   },
   { name: "samples, staged and whole", check: () => run(node, ["scripts/models-samples.ts"]).then(() => "") },
+  { name: "wasm memory", check: async () => (await run(node, ["bench/memory.ts"])).trim().replaceAll("\n", "; ") },
   { name: "models/README.md", check: () => run(node, ["scripts/models-readme.ts", "--check"]).then(() => "") },
 ];
 
