@@ -9,12 +9,12 @@
  */
 import { readFile } from "node:fs/promises";
 import path from "node:path";
-import { parseApplication } from "../runtime/application.ts";
+import { parseApplication } from "../nodes/parse-application.ts";
 import type { LocalCluster } from "../scripts/local-cluster.ts";
 import { ROOT } from "../scripts/workers.ts";
 import { withCluster } from "./lib/bench-cluster.ts";
 import { inSequence, throughput } from "./lib/closed-loop.ts";
-import { encodeRequest, HttpConnection } from "./lib/http-connection.ts";
+import { ANSWER_BOUND_MS, encodeRequest, HttpConnection } from "./lib/http-connection.ts";
 import { describeMachine } from "./lib/machine.ts";
 import { memoryHeld } from "./lib/memory.ts";
 import { median, quantile } from "./lib/statistics.ts";
@@ -56,7 +56,9 @@ async function measuredRungs(cluster: LocalCluster, apiKey: string): Promise<Pin
   const found: Pinned[] = [];
   for (const rung of wanted) {
     for (const image of images) {
-      const response = await fetch(fullUrl(cluster, rung), { method: "POST", headers: headers(apiKey), body: image });
+      const signal = AbortSignal.timeout(ANSWER_BOUND_MS);
+      const request = { method: "POST", headers: headers(apiKey), body: image, signal };
+      const response = await fetch(fullUrl(cluster, rung), request);
       if (!response.ok) throw new Error(`answered ${response.status}: ${await response.text()}`);
       const { exit } = (await response.json()) as { exit: number };
       if (exit !== rung + 1) continue;

@@ -1,10 +1,11 @@
 /**
  * Processes that a script starts and must not leave behind: when this process is asked to end (SIGINT, SIGTERM,
- * SIGHUP), when the one that started it is gone, or when it ends in any other way it can notice, so do they. Only
- * SIGKILL on this process goes unnoticed.
+ * SIGHUP), when the one that started it is gone, or when it ends in any other way, so do they. After SIGKILL on this
+ * process it is a guard that ends them.
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import type { Readable } from "node:stream";
+import { Guard } from "./guard.ts";
 
 /** Lines of output kept for the report of a crash. */
 const KEPT_LINES = 40;
@@ -12,6 +13,7 @@ const KEPT_LINES = 40;
 const PARENT_CHECK_MS = 250;
 
 const living = new Set<Child>();
+const guard = new Guard();
 const onTermination = new Set<() => Promise<void>>();
 let watching = false;
 
@@ -50,6 +52,8 @@ export class Child {
       stdio: ["ignore", "pipe", "pipe", ...(options.control ? ["pipe" as const] : [])],
     });
     living.add(this);
+    const { pid } = this.process;
+    if (pid !== undefined) guard.add(pid);
     for (const source of ["stdout", "stderr"] as const) {
       eachLine(this.process[source], (line) => {
         this.#lines.push(line);
@@ -62,6 +66,7 @@ export class Child {
       const settle = (end: End): void => {
         this.#running = false;
         living.delete(this);
+        if (pid !== undefined) guard.remove(pid);
         resolve(end);
       };
       const { process: started } = this;
@@ -113,6 +118,7 @@ export async function terminate(code: number): Promise<never> {
 function watch(): void {
   if (watching) return;
   watching = true;
+  guard.start();
   const signals = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const;
   for (const [signal, number] of Object.entries(signals)) {
     let asked = 0;
@@ -130,6 +136,7 @@ function watch(): void {
   }
   process.on("exit", () => {
     for (const child of living) child.process.kill("SIGKILL");
+    guard.stop();
   });
 }
 
