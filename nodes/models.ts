@@ -3,11 +3,11 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { chain } from "../control/ladder.ts";
 import type { Application } from "../protocol/application.ts";
-import { parseApplication } from "../runtime/application.ts";
 import type { Session } from "../runtime/session.ts";
 import { StageRunner } from "../runtime/stage-runner.ts";
 import { ConfigurationError } from "./log.ts";
 import { openNative, type NativeOptions } from "./onnx.ts";
+import { parseApplication } from "./parse-application.ts";
 
 export type Loaded = { application: Application; runner: StageRunner };
 
@@ -41,12 +41,12 @@ export async function loadApplication(models: string, name: string, options: Nat
   return { application, runner: new StageRunner(application, sessions) };
 }
 
-async function readApplication(file: string): Promise<Application> {
+/** The application of an app.json. Throws ConfigurationError that names the file and each of its faults. */
+export async function readApplication(file: string): Promise<Application> {
   try {
     return parseApplication(JSON.parse(await readFile(file, "utf8")));
   } catch (cause) {
-    throw new ConfigurationError(`${file} cannot be used: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      cause,
-    });
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new ConfigurationError(`${file} cannot be used:\n${why}`, { cause });
   }
 }

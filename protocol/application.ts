@@ -1,5 +1,6 @@
 /**
- * The contract of one application: what `models/<application>/app.json` holds.
+ * The contract of one application: what `models/<application>/app.json` holds. `models/app.schema.json` is the same for
+ * validators and editors; a test holds the two together.
  *
  * A ladder is an ordered list of rungs. A rung either resumes from the tensor an earlier rung leaves behind, or
  * restarts from the input (a variant). Early exits, widths, resolutions, token pruning and cascades differ only there.
@@ -106,11 +107,17 @@ export type EvidenceRow = {
   right: number[];
 };
 
-/** Bytes of a packed cut tensor after deflate, averaged over calibration samples, and the accuracy lost downstream in points. */
+/** The tensor that later rungs resume from, and what sending it costs. */
 export type CutSpec = {
   /** Without the batch dimension. */
   shape: number[];
+  /** Mean bytes of a calibration sample on its way: as float32, and as codes, deflated where that is smaller. */
   bytes: { f32: number; u8: number; u4: number };
+  /**
+   * Percentage points of accuracy lost by sending codes instead of float32, on the validation split: the most that any
+   * rung loses that resumes from it, directly or not; 0 where none does.
+   */
+  lostPoints: { u8: number; u4: number };
 };
 
 export type Rung = {

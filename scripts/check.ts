@@ -6,6 +6,7 @@ import { globSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { build, run, type Bundle } from "./build.ts";
+import { readApplications } from "./generate.ts";
 import { ROOT } from "./workers.ts";
 
 const MIB = 1024 * 1024;
@@ -22,6 +23,7 @@ const node = process.execPath;
 const bin = (file: string): string => path.join("node_modules", file);
 
 const STEPS: Step[] = [
+  { name: "models/*/app.json", check: checkApplications },
   { name: "bundles (wrangler deploy --dry-run)", check: checkBundles },
   { name: "types", check: checkTypes },
   { name: "generated types", check: () => run(node, ["scripts/worker-types.ts", "--check"]).then(() => "") },
@@ -32,7 +34,7 @@ const STEPS: Step[] = [
   },
   { name: "samples, staged and whole", check: () => run(node, ["scripts/models-samples.ts"]).then(() => "") },
   { name: "wasm memory", check: async () => (await run(node, ["bench/memory.ts"])).trim().replaceAll("\n", "; ") },
-  { name: "models/README.md", check: () => run(node, ["scripts/models-readme.ts", "--check"]).then(() => "") },
+  { name: "cards and pictures", check: () => run(node, ["scripts/models-readme.ts", "--check"]).then(() => "") },
 ];
 
 let failed = 0;
@@ -49,6 +51,12 @@ for (const { name, check } of STEPS) {
 }
 if (failed > 0) console.log(`${failed} of ${STEPS.length} checks failed.`);
 process.exitCode = failed > 0 ? 1 : 0;
+
+async function checkApplications(): Promise<string> {
+  return readApplications(path.join(ROOT, "models"))
+    .map(({ name, rungs }) => `${name} ${rungs.length} rungs`)
+    .join(", ");
+}
 
 /** Every project: Node's, the Workers', and those of tests that run in workerd. */
 async function checkTypes(): Promise<string> {

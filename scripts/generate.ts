@@ -5,51 +5,56 @@
  *   <platform>.ts    per platform, the contract and the ONNX files of rungs that run at the edge
  *
  * Wrangler runs it before each build. The same models always give the same bytes, and a file is written only when
- * they change. A mistake in a model's folder ends it with status 1 and one line that names the file and the field.
+ * they change. Mistakes in models' folders end it with status 1 and a line for each that names the file and the field.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Application } from "../protocol/application.ts";
-import { parseApplication } from "../runtime/application.ts";
+import { ApplicationError, parseApplication } from "../nodes/parse-application.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const NOTICE = "// Written by scripts/generate.ts from models/. Do not edit.\n";
 
-class GenerateError extends Error {}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+/** What is wrong with the models folder: a line per fault. */
+export class GenerateError extends Error {
+  constructor(faults: readonly string[]) {
+    super(faults.join("\n"));
+  }
 }
 
-/** The application of one folder, its file names checked against what is there. */
-function readApplication(models: string, folder: string): Application {
-  const path = join(models, folder, "app.json");
+type Read = { application: Application } | { faults: string[] };
+
+/** The application of one folder, or what is wrong with it: in app.json, and between that and the folder. */
+function readApplication(models: string, folder: string): Read {
   const shown = `models/${folder}/app.json`;
   let application: Application;
   try {
-    application = parseApplication(JSON.parse(readFileSync(path, "utf8")));
+    application = parseApplication(JSON.parse(readFileSync(join(models, folder, "app.json"), "utf8")));
   } catch (error) {
-    throw new GenerateError(`${shown}: ${messageOf(error)}`);
+    if (!(error instanceof ApplicationError || error instanceof SyntaxError)) throw error;
+    return { faults: error.message.split("\n").map((line) => `${shown}: ${line}`) };
   }
-  if (application.name !== folder) {
-    throw new GenerateError(`${shown}: name is "${application.name}"; expected "${folder}", the name of its folder`);
-  }
-  application.rungs.forEach(({ stage }, rung) => {
-    if (!existsSync(join(models, folder, stage))) {
-      throw new GenerateError(`${shown}: rungs[${rung}].stage is "${stage}", which is not in models/${folder}`);
-    }
-  });
-  return application;
+  const { name, rungs } = application;
+  const faults = rungs.flatMap(({ stage }, rung) =>
+    existsSync(join(models, folder, stage))
+      ? []
+      : [`${shown}: rungs[${rung}].stage is "${stage}"; expected the name of a file in models/${folder}`],
+  );
+  if (name !== folder) faults.push(`${shown}: name is "${name}"; expected "${folder}", the name of its folder`);
+  return faults.length > 0 ? { faults } : { application };
 }
 
-/** All applications, by name. */
-function readApplications(models: string): Application[] {
+/** All applications, by name. Throws GenerateError with the faults of all of them. */
+export function readApplications(models: string): Application[] {
   if (!existsSync(models)) return [];
-  return readdirSync(models, { withFileTypes: true })
+  const read = readdirSync(models, { withFileTypes: true })
     .filter((entry) => entry.isDirectory() && existsSync(join(models, entry.name, "app.json")))
     .map((entry) => entry.name)
     .sort()
     .map((folder) => readApplication(models, folder));
+  const faults = read.flatMap((one) => ("faults" in one ? one.faults : []));
+  if (faults.length > 0) throw new GenerateError(faults);
+  return read.flatMap((one) => ("application" in one ? [one.application] : []));
 }
 
 /** Platforms that have a Worker, and those that applications name: each gets a file, be it an empty bundle. */
@@ -57,12 +62,13 @@ function platformsOf(applications: readonly Application[], workers: string): str
   const deployed = readdirSync(workers)
     .filter((file) => file.endsWith(".toml"))
     .map((file) => basename(file, ".toml"));
-  const missing = applications.find(({ platform }) => !deployed.includes(platform));
-  if (missing) {
-    throw new GenerateError(
-      `models/${missing.name}/app.json: platform is "${missing.platform}", but there is no functions/inference/${missing.platform}.toml`,
-    );
-  }
+  const faults = applications
+    .filter(({ platform }) => !deployed.includes(platform))
+    .map(({ name, platform }) => {
+      const expected = `one of ${deployed.map((known) => `"${known}"`).join(", ")} (functions/inference/*.toml)`;
+      return `models/${name}/app.json: platform is "${platform}"; expected ${expected}`;
+    });
+  if (faults.length > 0) throw new GenerateError(faults);
   return deployed.sort();
 }
 

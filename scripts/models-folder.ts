@@ -1,26 +1,18 @@
 /** The committed applications: where they are, what they are called, how their stages are opened on this machine. */
-import { readFile, readdir } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Application } from "../protocol/application.ts";
-import { parseApplication } from "../runtime/application.ts";
+import { findApplications, readApplication } from "../nodes/models.ts";
 import type { RuntimeTensor, Session } from "../runtime/session.ts";
 
 export const MODELS = join(import.meta.dirname, "..", "models");
 
 /** Names of all committed applications, sorted. */
-export async function applicationNames(): Promise<string[]> {
-  const entries = await readdir(MODELS, { withFileTypes: true, recursive: true });
-  const files = entries.filter((entry) => entry.isFile() && entry.name === "app.json");
-  return files
-    .map((entry) => entry.parentPath.slice(MODELS.length + 1))
-    .filter((name) => !name.includes("/"))
-    .sort();
-}
+export const applicationNames = (): Promise<string[]> => findApplications(MODELS);
 
-export async function loadApplication(name: string): Promise<Application> {
-  return parseApplication(JSON.parse(await readFile(join(MODELS, name, "app.json"), "utf8")));
-}
+/** Throws ConfigurationError that names the file and what is wrong in it. */
+export const loadApplication = (name: string): Promise<Application> => readApplication(join(MODELS, name, "app.json"));
 
 /** Opens a stage in ONNX Runtime's WASM build, one thread, as the edge runs it. */
 export async function openWasm(path: string): Promise<Session> {

@@ -5,19 +5,16 @@
  */
 import { nextStep, type EdgeProgress, type EdgeStep } from "../../control/edge-run.ts";
 import { rungAt } from "../../control/ladder.ts";
+import { travelCode } from "../../control/travel-code.ts";
 import type { Application } from "../../protocol/application.ts";
 import type { Clock } from "../../protocol/clock.ts";
 import { asDystriError, DystriError } from "../../protocol/errors.ts";
 import type { EdgeJob, RunResult } from "../../protocol/inference.ts";
 import { MAX_EDGE_JOBS } from "../../protocol/limits.ts";
 import type { ExitResult } from "../../protocol/plan.ts";
-import type { PackedTensor } from "../../protocol/tensor.ts";
 import type { StageRunner, StageState } from "../../runtime/stage-runner.ts";
 import { PlannedTime } from "./planned-time.ts";
 import { Turns, type Turn } from "./turns.ts";
-
-/** How cut tensors leave the edge: 8 bits cost no accuracy after any stage, 4 bits do after the first. */
-const CUT_CODE: PackedTensor["code"] = "u8";
 
 /** What the executor needs of the runtime: `load` is slow at first, and rejects for good once it has failed. */
 export type RunnerSource = {
@@ -189,9 +186,10 @@ export class Executor {
     if (typeof from !== "number") return result;
     const { start } = run.job;
     if (start.from === from) return { ...result, cut: start.cut };
-    if (!run.state.held.has(from)) return result;
+    const { cut } = rungAt(run.runner.application, from);
+    if (!cut || !run.state.held.has(from)) return result;
     try {
-      return { ...result, cut: await run.runner.cut(run.state, from, CUT_CODE) };
+      return { ...result, cut: await run.runner.cut(run.state, from, travelCode(cut)) };
     } catch (cause) {
       return { ...this.#result(run, "late"), failure: `packing the cut after rung ${from}: ${messageOf(cause)}` };
     }

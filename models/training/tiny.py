@@ -23,6 +23,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from common.packing import decode, encode
+
 SIZE, LABELS = 8, ["horizontal", "vertical", "cross"]
 MEAN, STD = 0.5, 0.25
 BIN_EDGES = [0.0, 0.5, 0.65, 0.8, 0.9, 0.97, 1.0]
@@ -134,6 +136,17 @@ def evidence(exit_logits: torch.Tensor, temperature: float, right: np.ndarray) -
     return rows
 
 
+def lost_points(resumed, feat: np.ndarray, y: np.ndarray) -> dict:
+    """Points of accuracy that the rung resuming from the cut loses by 8- and 4-bit codes; 0 where it loses none."""
+    def right(x: np.ndarray) -> float:
+        with torch.no_grad():
+            return float((resumed(torch.from_numpy(x)).argmax(1).numpy() == y).mean())
+
+    flat = feat.reshape(len(feat), -1)
+    packed = {name: decode(*encode(flat, bits)).reshape(feat.shape) for name, bits in (("u8", 8), ("u4", 4))}
+    return {name: max(0.0, round(100 * (right(feat) - right(x)), 2)) for name, x in packed.items()}
+
+
 def packed_bytes(feat: np.ndarray) -> dict:
     """Mean bytes of a packed cut tensor after deflate, per code."""
     sizes = {"f32": 0, "u8": 0, "u4": 0}
@@ -212,7 +225,7 @@ def main() -> None:
         rung["mflops"] = {"own": round(costs[k], 5), "cumulative": round(before + costs[k], 5)}
         rung["referenceMs"] = REFERENCE_MS[name]
         if name == "e1":
-            rung["cut"] = {"shape": list(cut.shape[1:]), "bytes": packed_bytes(cut)}
+            rung["cut"] = {"shape": list(cut.shape[1:]), "bytes": packed_bytes(cut), "lostPoints": lost_points(nets["e2"], cut, splits["validation"][1])}
         rung["temperature"] = temperatures[k]
         rung["quality"] = {s: round(float(right[s][:, k].mean()), 4) for s in ("validation", "test")}
         rung["evidence"] = evidence(logits["validation"][k], temperatures[k], right["validation"])

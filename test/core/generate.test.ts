@@ -56,11 +56,35 @@ test("a bundle whose Worker is gone is removed", () => {
 test.each([
   ['"to": 0.65', '"to": 0.6', "models/tiny/app.json: rungs[0].evidence[2].from is 0.65; expected 0.6"],
   ['"name": "tiny"', '"name": "small"', 'models/tiny/app.json: name is "small"; expected "tiny"'],
-  ['"e2.onnx"', '"e9.onnx"', 'models/tiny/app.json: rungs[1].stage is "e9.onnx", which is not in models/tiny'],
-  ['"vision"', '"smell"', 'models/tiny/app.json: platform is "smell", but there is no functions/inference/smell.toml'],
+  [
+    '"e2.onnx"',
+    '"e9.onnx"',
+    'models/tiny/app.json: rungs[1].stage is "e9.onnx"; expected the name of a file in models/tiny',
+  ],
+  [
+    '"vision"',
+    '"smell"',
+    'models/tiny/app.json: platform is "smell"; expected one of "vision" (functions/inference/*.toml)',
+  ],
+  ['"u4": 25', '"u4": "few"', 'models/tiny/app.json: rungs[0].cut.bytes.u4 is "few"; expected a number above 0'],
   ["{", "", "models/tiny/app.json: "],
 ])("a mistake is named: %s → %s", (right, wrong, message) => {
   cpSync(fixture, path.join(root, "models/tiny"), { recursive: true });
   writeFileSync(app(), readFileSync(app(), "utf8").replace(right, wrong));
   expect(() => generate(root)).toThrow(message);
+});
+
+test("every mistake of every folder is named, a line each", () => {
+  for (const folder of ["tiny", "other"]) cpSync(fixture, path.join(root, "models", folder), { recursive: true });
+  writeFileSync(app(), readFileSync(app(), "utf8").replaceAll(/"temperature": [\d.]+/g, '"temperature": 0'));
+  const fields: string[] = [];
+  try {
+    generate(root);
+  } catch (error) {
+    fields.push(...(error as Error).message.split("\n").map((line) => line.split(" is ")[0] ?? ""));
+  }
+  expect(fields).toEqual([
+    "models/other/app.json: name",
+    ...[0, 1, 2].map((rung) => `models/tiny/app.json: rungs[${rung}].temperature`),
+  ]);
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Application } from "../../protocol/application.ts";
 import { asDystriError } from "../../protocol/errors.ts";
-import { parseApplication } from "../../runtime/application.ts";
+import { parseApplication } from "../../nodes/parse-application.ts";
 import { leading, normalise } from "../../runtime/normalise.ts";
 import { StageRunner } from "../../runtime/stage-runner.ts";
 import type { RuntimeTensor, Session } from "../../runtime/session.ts";

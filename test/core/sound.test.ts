@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Application, LogMelPreprocessing } from "../../protocol/application.ts";
 import { asDystriError, type DystriError } from "../../protocol/errors.ts";
-import { parseApplication } from "../../runtime/application.ts";
+import { parseApplication } from "../../nodes/parse-application.ts";
 import { powerSpectrum } from "../../runtime/fourier.ts";
 import { inputTensor } from "../../runtime/input-tensor.ts";
 import { fitted, logMel, logMelTensor } from "../../runtime/log-mel.ts";

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import * as ort from "onnxruntime-node";
-import { parseApplication } from "../../runtime/application.ts";
+import { parseApplication } from "../../nodes/parse-application.ts";
 import type { RuntimeTensor, Session } from "../../runtime/session.ts";
 
 const folder = path.join(import.meta.dirname, "../fixtures/tiny");

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Application, TokensPreprocessing } from "../../protocol/application.ts";
 import { asDystriError } from "../../protocol/errors.ts";
-import { parseApplication } from "../../runtime/application.ts";
+import { parseApplication } from "../../nodes/parse-application.ts";
 import { checkInput, exampleInput, leading, normalise } from "../../runtime/normalise.ts";
 import { cutSegments, idsOf, tokensTensor, withPairs } from "../../runtime/text-tokens.ts";
 import { tinyJson } from "./tiny.ts";

@@ -14,7 +14,7 @@ const versionsOf = (name: string): (string | undefined)[] =>
     .filter(([folder]) => folder === `node_modules/${name}` || folder.endsWith(`/node_modules/${name}`))
     .map(([, { version }]) => version);
 const dateIn = (toml: string): string | undefined => /^compatibility_date = "(.*)"$/m.exec(read(toml))?.[1];
-const configs = [...workerConfigs(), "bench/bare-worker/wrangler.toml"];
+const configs = [...workerConfigs(), "bench/bare-worker/wrangler.toml", "bench/profile-worker/wrangler.toml"];
 
 test.each(["workerd", "wrangler", "miniflare", "@cloudflare/workerd-linux-64"])("the lockfile holds one %s", (name) => {
   expect(versionsOf(name)).toHaveLength(1);

@@ -1,10 +1,12 @@
-import { readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { applicationNames } from "../../scripts/models-folder.ts";
 
 const ROOT = path.join(import.meta.dirname, "../..");
-const FOLDERS = ["functions", "durable-objects", "control", "runtime", "nodes", "protocol"];
+const FOLDERS = ["functions", "durable-objects", "control", "runtime", "nodes", "protocol", "client"].filter((folder) =>
+  existsSync(path.join(ROOT, folder)),
+);
 
 /** Adding an application is adding a folder, so nothing that serves may know one by name. */
 test("no source that serves names an application", async () => {

@@ -82,6 +82,19 @@ test("the plan's table is followed at each exit: stop at once, or escalate with 
   expect(resumed.exits[0]?.confidence).toBeCloseTo(whole.exits[1]?.confidence as number, 1);
 });
 
+test("a cut travels in the smallest code that its ladder says costs no accuracy", async () => {
+  const executor = await executorOn(new SystemClock());
+  const node = { ...edgeOption(1, 1, 0), at: { tier: "node" as const, node: "n1" } };
+  const goOn = plan([edgeOption(1), node], [Array<number>(8).fill(1)]);
+  const [unmeasured, lossless] = [
+    await run(executor, job("tiny", goOn, 1000)),
+    await run(executor, job("slow", goOn, 10 * SLOW_MS)),
+  ];
+  expect(unmeasured.cut?.code).toBe("u8");
+  expect(lossless.cut?.code).toBe("u4");
+  expect(lossless.cut?.bytes.byteLength).toBeLessThan(unmeasured.cut?.bytes.byteLength as number);
+});
+
 test("where the clock stands still, the profile carries time: a job runs the stages that fit and no more", async () => {
   const executor = await executorOn(new ConstantClock(1000));
   const exitsWithin = async (remainingMs: number, minRung = 0) =>
