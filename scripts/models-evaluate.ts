@@ -1,79 +1,107 @@
 /**
- * `npm run models:evaluate -- <application>|all`: runs the committed stages, one after another as they are served, on
- * the application's test data, and compares each exit's accuracy with app.json. Exit status: 0 agrees, 1 does not,
- * 2 the data is not installed or the name is wrong.
+ * `npm run models:evaluate -- <application>|all [--write]`: runs the committed stages, one after another as they are
+ * served, on the application's held-out data; compares each rung's accuracy with app.json; prints intervals, calibration,
+ * the cascade by one threshold, and how well the evidence tables foretell the test split. With `--write` it stores that
+ * in evaluation.json and bench/replay, and writes every card and picture anew (models-readme.ts does so without data).
+ * Exit status: 0 agrees, 1 does not (nothing is written then), 2 the data is not installed or the name is wrong.
  */
-import { join } from "node:path";
-import { chain } from "../control/ladder.ts";
+import { writeFile } from "node:fs/promises";
+import { encodeReplay, writeReplay } from "../bench/lib/replay.ts";
 import type { Application } from "../protocol/application.ts";
-import { StageRunner } from "../runtime/stage-runner.ts";
-import { openNative } from "../nodes/onnx.ts";
-import type { TestSet, TestSetModule } from "../models/training/test-set.ts";
-import { applicationNames, loadApplication, MODELS } from "./models-folder.ts";
+import { evaluate, interval, TOLERANCE_POINTS, type Evaluation } from "./evaluation.ts";
+import { answerSplits, DataMissing, fingerprint } from "./model-answers.ts";
+import { evaluationPath, evaluationText, writePages } from "./model-pages.ts";
+import { applicationNames, loadApplication } from "./models-folder.ts";
 
-const TOLERANCE_POINTS = 0.2;
+/** What numbers may differ by from one machine's arithmetic to another's. */
+const AGREEMENT_POINTS = 0.2;
+/** Of the sweep, what is worth a line. */
+const PRINTED_THRESHOLDS = [0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.995];
 
-/** Right answers per rung on the whole set. */
-async function evaluate(application: Application, set: TestSet): Promise<number[]> {
-  const folder = join(MODELS, application.name);
-  const sessions = await Promise.all(application.rungs.map((rung) => openNative(join(folder, rung.stage))));
-  const runner = new StageRunner(application, sessions);
-  const right = application.rungs.map(() => 0);
-  for (const [i, { input, label }] of set.samples.entries()) {
-    const state = await runner.begin({ from: "input", input });
-    for (const rung of application.rungs.keys()) {
-      const answer = await runner.run(state, rung, 1);
-      if (answer.top[0]?.[0] === label) right[rung] = (right[rung] ?? 0) + 1;
-    }
-    if (process.stderr.isTTY && i % 500 === 0)
-      process.stderr.write(`\r${application.name}: ${i} of ${set.samples.length}`);
-  }
-  if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
-  return right;
-}
+const percent = (share: number): string => (100 * share).toFixed(2);
 
-/** Half the width of the 95 % interval of a share, in points (normal approximation). */
-function interval(share: number, n: number): number {
-  return 196 * Math.sqrt((share * (1 - share)) / n);
-}
-
-async function report(name: string): Promise<boolean> {
-  const application = await loadApplication(name);
-  const module = (await import(`../models/training/${name}/test-set.ts`)) as TestSetModule;
-  let set: TestSet;
-  try {
-    set = await module.testSet();
-  } catch (error) {
-    console.error(`${name}: the test data cannot be read (${error instanceof Error ? error.message : String(error)}).`);
-    console.error(`${name}: ${module.install}.`);
-    process.exit(2);
-  }
-  const right = await evaluate(application, set);
-  const n = set.samples.length;
-  console.log(`${application.title}: ${n} samples, ${set.source}`);
-  console.log("rung   MFLOPs   accuracy         app.json   difference");
+/** Prints the rungs; false when an accuracy is not what app.json says. */
+function printRungs({ rungs }: Application, evaluation: Evaluation): boolean {
+  const { samples } = evaluation;
+  console.log("rung          MFLOPs   test %          app.json      validation %   app.json      ECE on test");
   let agrees = true;
-  for (const [index, rung] of application.rungs.entries()) {
-    const share = (right[index] ?? 0) / n;
-    const off = 100 * (share - rung.quality.test);
-    const ok = Math.abs(off) <= TOLERANCE_POINTS;
+  for (const [i, found] of evaluation.rungs.entries()) {
+    const rung = rungs[i];
+    const claimed = rung?.quality ?? { test: Number.NaN, validation: Number.NaN };
+    const off = { test: 100 * (found.test - claimed.test), validation: 100 * (found.validation - claimed.validation) };
+    const ok = Math.abs(off.test) <= AGREEMENT_POINTS && Math.abs(off.validation) <= AGREEMENT_POINTS;
     agrees &&= ok;
-    const accuracy = `${(100 * share).toFixed(2)} ± ${interval(share, n).toFixed(2)} %`;
-    const stages = chain(application, index, "input")?.length ?? 0;
+    const signed = (points: number): string => `${points < 0 ? "−" : "+"}${Math.abs(points).toFixed(2)}`;
     console.log(
-      `${rung.name.padEnd(4)} ${rung.mflops.cumulative.toFixed(2).padStart(8)}   ${accuracy.padEnd(15)}  ${(100 * rung.quality.test).toFixed(2)} %    ` +
-        `${off >= 0 ? "+" : ""}${off.toFixed(2)} points${ok ? "" : "  DISAGREES"}  (${stages} stage${stages === 1 ? "" : "s"})`,
+      `${found.name.padEnd(8)} ${String(rung?.mflops.cumulative).padStart(11)}   ` +
+        `${percent(found.test)} ± ${(100 * interval(found.test, samples.test)).toFixed(2)}    ` +
+        `${percent(claimed.test)} ${signed(off.test)}   ${percent(found.validation).padEnd(12)}   ` +
+        `${percent(claimed.validation)} ${signed(off.validation)}   ${found.calibrationError.toFixed(3)}` +
+        (ok ? "" : "   DISAGREES"),
     );
   }
   return agrees;
 }
 
-const wanted = process.argv[2];
+function printCascade({ sweep, chosen, everyRung }: Evaluation): void {
+  console.log("cascade by one threshold, swept on test: accuracy %, mean MFLOPs");
+  for (const { threshold, accuracy, mflops } of sweep.filter((point) => PRINTED_THRESHOLDS.includes(point.threshold))) {
+    console.log(`   ${threshold.toFixed(3)}   ${percent(accuracy)}   ${mflops}`);
+  }
+  console.log(`   all run ${percent(everyRung.accuracy)}   ${everyRung.mflops}`);
+  console.log(
+    `chosen on validation, the cheapest within ${TOLERANCE_POINTS} points of the best there: threshold ${chosen.threshold} ` +
+      `(${percent(chosen.validation.accuracy)} % at ${chosen.validation.mflops}); on test ` +
+      `${percent(chosen.test.accuracy)} % at ${chosen.test.mflops}; stop at each rung: ${chosen.stops.join(", ")}`,
+  );
+}
+
+function printEvidence({ evidence }: Evaluation): void {
+  console.log(
+    `evidence against test: ${evidence.entries} entries differ by ${evidence.meanDifference} on average ` +
+      `(${evidence.byChance} by chance alone), by ${evidence.worstDifference} at worst; ` +
+      `promised − found is ${evidence.meanExcess} on average`,
+  );
+}
+
+/** True when the ladder is as app.json says. Rejects with DataMissing. */
+async function report(name: string, write: boolean): Promise<boolean> {
+  const application = await loadApplication(name);
+  const of = await fingerprint(application);
+  const { validation, test, source } = await answerSplits(application);
+  const evaluation = evaluate(application, of, validation, test);
+  console.log(`\n${application.title}: ${evaluation.samples.test} samples, ${source}`);
+  const agrees = printRungs(application, evaluation);
+  printCascade(evaluation);
+  printEvidence(evaluation);
+  if (write && agrees) {
+    await writeFile(evaluationPath(name), evaluationText(evaluation));
+    await writeReplay(name, encodeReplay(application, of, { validation, test }));
+  }
+  return agrees;
+}
+
+const [wanted, ...flags] = process.argv.slice(2);
 const names = await applicationNames();
-if (!wanted || (wanted !== "all" && !names.includes(wanted))) {
-  console.error(`usage: npm run models:evaluate -- <application>|all; applications: ${names.join(", ") || "none"}`);
+const write = flags.includes("--write");
+if (!wanted || (wanted !== "all" && !names.includes(wanted)) || flags.some((flag) => flag !== "--write")) {
+  console.error(
+    `usage: npm run models:evaluate -- <application>|all [--write]; applications: ${names.join(", ") || "none"}`,
+  );
   process.exit(2);
 }
-const results: boolean[] = [];
-for (const name of wanted === "all" ? names : [wanted]) results.push(await report(name));
-process.exit(results.every(Boolean) ? 0 : 1);
+try {
+  const results: boolean[] = [];
+  for (const name of wanted === "all" ? names : [wanted]) results.push(await report(name, write));
+  if (write) {
+    const { written, problems } = await writePages();
+    for (const page of written) console.log(`wrote ${page}`);
+    for (const problem of problems) console.error(problem);
+    if (problems.length > 0) process.exit(1);
+  }
+  process.exit(results.every(Boolean) ? 0 : 1);
+} catch (error) {
+  if (!(error instanceof DataMissing)) throw error;
+  console.error(error.message);
+  process.exit(2);
+}

@@ -1,8 +1,9 @@
-"""Writes models/clothing from trained weights: python -m clothing.export --weights FOLDER (from models/training).
+"""Writes models/clothing from trained weights: python -m clothing.export --weights FOLDER [--other FOLDER] (from models/training).
 
-Temperatures, evidence, the choice of rungs: validation only. Test is read once, for the `test` column of app.json.
-Everything is computed from the ONNX files that ship, int8 weights included. Measured milliseconds are filled in by
-`npm run models:profile -- clothing`, on the machine that is to be the reference.
+Temperatures, evidence, the choice of rungs and of the form of each stage: validation only. Test is read once, for the
+`test` column of app.json; everything is computed from the ONNX files that ship. Networks of another seed are measured
+for the manifest and do not ship. Milliseconds on nodes are filled in by `npm run models:profile -- clothing`, on the
+machine that is to be the reference.
 """
 import argparse
 import datetime
@@ -11,46 +12,35 @@ import os
 import tempfile
 
 import numpy as np
-import onnxruntime
 import torch
 from PIL import Image
 
 from clothing import data, network
 from clothing.train import RECIPES
-from common.calibration import evidence_table, expected_calibration_error, fit_temperature, frontier, softmax
+from common.application import ANYWHERE, folder_of, measure, seed_record, ship, weights_record, write_json
+from common.calibration import fit_temperature, frontier, softmax
 from common.costs import stage_costs
 from common.export import export_graph, export_stages
+from common.forms import choose_forms
+from common.ladder_files import Rung
+from common.learning import collect_logits
 from common.manifest import debian_version, sha256, tools
-from common.packing import packed_bytes
-from common.quantise import to_int8
 
 SAMPLES_PER_CLASS = 3
+NAMES = ["e1", "e2", "e3", "e4", "e5", "v"]
 # Milliseconds per stage where it would run, from `npm run models:profile` with all six rungs: e1–e5 in WASM, v natively.
 STAGE_MS = [0.043, 0.148, 0.329, 1.241, 3.840, 4.994]
 BUDGETS_MS = [0.2, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0]
-TARGET = os.path.join(os.path.dirname(__file__), "..", "..", "clothing")
 
 
 def load(name: str, folder: str):
+    """The trained network, or None where the folder does not have it."""
+    path = os.path.join(folder, f"{name}.pt")
+    if not os.path.exists(path):
+        return None
     net = getattr(network, name)()
-    net.load_state_dict(torch.load(os.path.join(folder, f"{name}.pt"), weights_only=True)["net"])
+    net.load_state_dict(torch.load(path, weights_only=True)["net"])
     return net.eval()
-
-
-def run_files(paths: list, resumes: list, x: np.ndarray) -> tuple:
-    """Runs stage files in sequence; returns logits and features per rung."""
-    sessions = [onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]) for path in paths]
-    logits, features = [[] for _ in paths], [[] for _ in paths]
-    for first in range(0, len(x), 500):
-        cuts = []
-        for k, session in enumerate(sessions):
-            source = x[first : first + 500] if resumes[k] == "input" else cuts[resumes[k]]
-            outputs = dict(zip([o.name for o in session.get_outputs()], session.run(None, {"x": source})))
-            cuts.append(outputs.get("feat"))
-            logits[k].append(outputs["logits"])
-            if first == 0 and "feat" in outputs:
-                features[k] = outputs["feat"][:150]
-    return [np.concatenate(parts) for parts in logits], features
 
 
 def write_samples(folder: str, images: np.ndarray, labels: np.ndarray) -> None:
@@ -62,9 +52,7 @@ def write_samples(folder: str, images: np.ndarray, labels: np.ndarray) -> None:
             file = f"{name.replace(' ', '-')}-{row}.png"
             Image.fromarray(images[row, 0]).save(os.path.join(folder, file), optimize=True)
             truth[file] = name
-    with open(os.path.join(folder, "labels.json"), "w") as file:
-        json.dump(truth, file, indent=2)
-        file.write("\n")
+    write_json(os.path.join(folder, "labels.json"), truth)
 
 
 def earns_its_place(p: list, y: np.ndarray) -> bool:
@@ -81,99 +69,88 @@ def earns_its_place(p: list, y: np.ndarray) -> bool:
     return bool(np.nanmax(gains) > 0.001 and np.nanmin(gains) > -0.001)
 
 
+def export_floats(trunk, variant, example: torch.Tensor, kept: list, paths: list) -> None:
+    """One float file per rung kept. Nothing resumes from the end of the chain: its tensor need not leave the graph."""
+    end = max(k for k in kept if k < 5)
+    export_stages(trunk, example, paths[: end + 1])
+    with torch.no_grad():
+        x = torch.nn.Sequential(*trunk.stages[:end])(example)
+    export_graph(torch.nn.Sequential(trunk.stages[end], trunk.heads[end]), x, paths[end], ["logits"])
+    export_graph(torch.nn.Sequential(variant.stages[0], variant.heads[0]), example, paths[5], ["logits"])
+
+
+def rung(k: int, kept: list) -> Rung:
+    return Rung(NAMES[k], "input" if k in (0, 5) else kept.index(k - 1), edge=k != 5)
+
+
+def other_logits(nets: list, kept: list, images: np.ndarray) -> list:
+    """Logits of the rungs kept, by the trunk and the variant of another seed."""
+    found = [z for net in nets for z in collect_logits(net, data.normalise(images))]
+    return [found[k] for k in kept if k < len(found)]
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=data.DEFAULT_FOLDER)
-    parser.add_argument("--weights", required=True, help="the folder clothing.train wrote to")
+    parser.add_argument("--weights", required=True, help="the folder clothing.train wrote to with seed 0")
+    parser.add_argument("--other", help="the same with seed 1: measured, not shipped")
     arguments = parser.parse_args()
     data.require_data(arguments.data)
+    torch.set_num_threads(1)
     trunk, variant = load("trunk", arguments.weights), load("variant", arguments.weights)
     images, labels = data.read_images(arguments.data, "train"), data.read_labels(arguments.data, "train")
-    test_images, test_labels = data.read_images(arguments.data, "t10k"), data.read_labels(arguments.data, "t10k")
+    test_images, test_y = data.read_images(arguments.data, "t10k"), data.read_labels(arguments.data, "t10k")
     rows, held_out = data.split(len(images))
-    y = labels[held_out]
-    example = data.normalise(images[held_out[:2]])
+    x, y = data.normalise(images[held_out]), labels[held_out]
+    example = x[:2]
 
-    names = ["e1", "e2", "e3", "e4", "e5", "v"]
+    with torch.no_grad():
+        logits = [z for net in (trunk, variant) for z in collect_logits(net, x)]
+    p = [softmax(z / fit_temperature(z, y)) for z in logits]
+    kept = [0, 1, 2, 3, 4, 5] if earns_its_place(p, y) else [0, 1, 2, 3, 5]
+    rungs = [rung(k, kept) for k in kept]
+    print("rungs kept:", [rung.name for rung in rungs])
+    own = [row["mflops"] for net in (trunk, variant) for row in stage_costs(net, example)]
     with tempfile.TemporaryDirectory() as folder:
-        plain = [os.path.join(folder, f"{name}.plain.onnx") for name in names]
-        files = [os.path.join(folder, f"{name}.onnx") for name in names]
-        export_stages(trunk, example, plain[:5])
-        export_graph(torch.nn.Sequential(variant.stages[0], variant.heads[0]), example, files[5], ["logits"])
-        for source, target in zip(plain[:5], files[:5]):
-            to_int8(source, target)
-        resumes = ["input", 0, 1, 2, 3, "input"]
-        val_logits, features = run_files(files, resumes, data.normalise(images[held_out]).numpy())
-        test_logits, _ = run_files(files, resumes, data.normalise(test_images).numpy())
-        own = [row["mflops"] for row in stage_costs(trunk, example)] + [stage_costs(variant, example)[0]["mflops"]]
-        shapes = [row["shape"] for row in stage_costs(trunk, example)]
-        temperatures = [fit_temperature(z, y) for z in val_logits]
-        p = [softmax(z / t) for z, t in zip(val_logits, temperatures)]
-        keep = [0, 1, 2, 3, 4, 5] if earns_its_place(p, y) else [0, 1, 2, 3, 5]
-        print("rungs kept:", [names[k] for k in keep])
+        plain = [os.path.join(folder, f"{name}.onnx") for name in NAMES]
+        export_floats(trunk, variant, example, kept, plain)
+        base = ["fp32" if k == 5 else "int8" for k in kept]
+        paths, forms = choose_forms(rungs, [plain[k] for k in kept], base, folder, x.numpy(), y)
+        test = (data.normalise(test_images).numpy(), test_y)
+        tiers = [["node"] if k == 5 else ANYWHERE for k in kept]
+        measured = measure("clothing", rungs, paths, [own[k] for k in kept], tiers, forms, (x.numpy(), y), test)
+        ship("clothing", rungs, paths)
+    seeds = [seed_record(0, "as shipped", measured.logits, y, measured.test_logits, test_y)]
+    others = [load(name, arguments.other) for name in RECIPES] if arguments.other else []
+    if any(others):
+        nets = [net for net in others if net]
+        seeds.append(seed_record(1, "fp32", other_logits(nets, kept, images[held_out]), y, other_logits(nets, kept, test_images), test_y))
+    print("seeds:", json.dumps(seeds))
 
-        right = np.stack([p[k].argmax(1) == y for k in keep], 1)
-        rungs = []
-        for at, k in enumerate(keep):
-            last = k == 5 or (k == 3 and 4 not in keep) or k == 4
-            test_right = test_logits[k].argmax(1) == test_labels
-            rungs.append({
-                "name": names[k],
-                "stage": f"{names[k]}.onnx",
-                "resumesFrom": "input" if resumes[k] == "input" else at - 1,
-                "tiers": ["node"] if k == 5 else ["device", "edge", "node"],
-                "mflops": {"own": round(own[k], 3), "cumulative": round(own[k] if k == 5 else sum(own[: k + 1]), 3)},
-                "referenceMs": {"edge": 1, "node": 1},  # until measured
-                **({} if last else {"cut": {"shape": shapes[k], "bytes": {
-                    "f32": int(np.prod(shapes[k])) * 4, "u8": packed_bytes(features[k], 8), "u4": packed_bytes(features[k], 4)}}}),
-                "temperature": round(temperatures[k], 4),
-                "quality": {"validation": round(float(right[:, at].mean()), 4), "test": round(float(test_right.mean()), 4)},
-                "evidence": evidence_table(p[k], right),
-            })
-            print(f"{names[k]}: validation {100 * rungs[-1]['quality']['validation']:.2f} %, test {100 * rungs[-1]['quality']['test']:.2f} %, "
-                  f"{rungs[-1]['mflops']['cumulative']} MFLOPs, T {temperatures[k]:.2f}, calibration error on validation "
-                  f"{expected_calibration_error(softmax(val_logits[k]), y):.3f} -> {expected_calibration_error(p[k], y):.3f}")
-        # Nothing resumes from the end of the chain: its tensor need not leave the graph.
-        end = keep[-2]
-        with torch.no_grad():
-            x = torch.nn.Sequential(*trunk.stages[:end])(example)
-        export_graph(torch.nn.Sequential(trunk.stages[end], trunk.heads[end]), x, plain[end], ["logits"])
-        to_int8(plain[end], files[end])
-        os.makedirs(TARGET, exist_ok=True)
-        for k in keep:
-            with open(files[k], "rb") as source, open(os.path.join(TARGET, f"{names[k]}.onnx"), "wb") as target:
-                target.write(source.read())
-
-    application = {
+    target = folder_of("clothing")
+    write_json(os.path.join(target, "app.json"), {
         "name": "clothing", "platform": "vision", "version": "1", "title": "Clothing (Fashion-MNIST)",
         "task": "image-classification", "labels": data.LABELS,
         "input": {
             "name": "image", "datatype": "UINT8", "shape": [1, 28, 28], "bytes": 784, "accepts": ["image/png", "image/jpeg"],
             "preprocessing": {"kind": "image", "width": 28, "height": 28, "channels": 1, "mean": [data.MEAN], "std": [data.STD]},
         },
-        "quality": {"metric": "top-1 accuracy", "samples": {"validation": len(y), "test": len(test_labels)}},
+        "quality": {"metric": "top-1 accuracy", "samples": {"validation": len(y), "test": len(test_y)}},
         "deadline": {"defaultMs": 200, "maxMs": 10000},
-        "rungs": rungs,
-    }
-    with open(os.path.join(TARGET, "app.json"), "w") as file:
-        json.dump(application, file, indent=2)
-        file.write("\n")
-    write_samples(os.path.join(TARGET, "samples"), test_images, test_labels)
-    manifest = {
+        "rungs": measured.records,
+    })
+    write_samples(os.path.join(target, "samples"), test_images, test_y)
+    write_json(os.path.join(target, "manifest.json"), {
         "application": "clothing", "made": datetime.date.today().isoformat(),
         "data": {"package": f"{data.PACKAGE} {debian_version(data.PACKAGE)}", "licence": "MIT",
                  "sha256": {name: sha256(os.path.join(arguments.data, name)) for name in data.FILES}},
-        "split": {"train": len(rows), "validation": len(y), "test": len(test_labels), "seed": data.SPLIT_SEED},
-        "commands": ["python -m clothing.train trunk --out FOLDER", "python -m clothing.train variant --out FOLDER",
-                     "python -m clothing.export --weights FOLDER"],
-        "recipes": RECIPES, "seed": 0,
-        "weights": {f"{names[k]}.onnx": {"sha256": sha256(os.path.join(TARGET, f"{names[k]}.onnx")),
-                                         "form": "fp32" if k == 5 else "int8 per channel, folded at load"} for k in keep},
+        "split": {"train": len(rows), "validation": len(y), "test": len(test_y), "seed": data.SPLIT_SEED},
+        "commands": [*(f"python -m clothing.train {name} --seed {run['seed']} --out FOLDER-{run['seed']}" for run in seeds for name in RECIPES),
+                     "python -m clothing.export --weights FOLDER-0" + (" --other FOLDER-1" if len(seeds) > 1 else "")],
+        "recipes": RECIPES, "seed": 0, "seeds": seeds,
+        "weights": weights_record("clothing", forms),
         "tools": tools("torch", "onnx", "onnxruntime", "numpy", "pillow"),
-    }
-    with open(os.path.join(TARGET, "manifest.json"), "w") as file:
-        json.dump(manifest, file, indent=2)
-        file.write("\n")
+    })
 
 
 if __name__ == "__main__":

@@ -25,12 +25,16 @@ def autocast():
     return torch.autocast("cpu", dtype=torch.bfloat16) if cpu_has_bf16() else contextlib.nullcontext()
 
 
-def exits_loss(outputs, y, weights, distil: float, smoothing: float, temperature: float = 2.0) -> torch.Tensor:
-    """Weighted cross entropy of every exit; all but the last also learn from the last one's soft answers."""
+def exits_loss(outputs, y, weights, distil: float, smoothing: float, temperature: float = 2.0, offsets=0.0) -> torch.Tensor:
+    """Weighted cross entropy of every exit; all but the last also learn from the last one's soft answers.
+
+    `offsets` per class: the log of how much more frequent it is in training than where the network is to be used (Menon
+    et al., ICLR 2021). Added to the logits here, so that the network itself need not know it.
+    """
     teacher = F.softmax(outputs[-1].detach() / temperature, 1)
     total = torch.zeros(())
     for k, logits in enumerate(outputs):
-        loss = F.cross_entropy(logits, y, label_smoothing=smoothing)
+        loss = F.cross_entropy(logits + offsets, y, label_smoothing=smoothing)
         if distil > 0 and k < len(outputs) - 1:
             soft = F.kl_div(F.log_softmax(logits / temperature, 1), teacher, reduction="batchmean")
             loss = (1 - distil) * loss + distil * temperature**2 * soft
@@ -102,13 +106,14 @@ def train(net, x, y, augment, options, weights, checkpoint: str) -> nn.Module:
     """Trains `net` on (x, y), writes `checkpoint` after every epoch and resumes from it when it is there.
 
     options: epochs, batch, lr, weight_decay, smoothing, distil, distil_epochs, average, seed; for networks with
-    embedding tables also table_lr, table_decay.
+    embedding tables also table_lr, table_decay; where classes are more frequent than in use, offsets [classes].
     The state of every random generator is part of the checkpoint, so a resumed run continues the same streams.
     """
     torch.manual_seed(options.seed)
     steps = len(x) // options.batch
     net = net.to(memory_format=torch.channels_last)
     tables = {name: getattr(options, name) for name in ("table_lr", "table_decay") if hasattr(options, name)}
+    offsets = getattr(options, "offsets", 0.0)
     optimiser, schedule = optimiser_for(net, options.lr, options.weight_decay, steps * options.epochs, **tables)
     average, first = WeightAverage(net, options.average), 0
     if os.path.exists(checkpoint):
@@ -128,7 +133,7 @@ def train(net, x, y, augment, options, weights, checkpoint: str) -> nn.Module:
             rows = order[step * options.batch : (step + 1) * options.batch]
             with autocast():
                 outputs = net(augment(x[rows]))
-            loss = exits_loss([z.float() for z in outputs], y[rows], weights, distil, options.smoothing)
+            loss = exits_loss([z.float() for z in outputs], y[rows], weights, distil, options.smoothing, offsets=offsets)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(net.parameters(), 5.0)

@@ -1,7 +1,7 @@
 """Renders the fonts of the Debian packages in packages.txt: python -m glyphs.prepare [--out FOLDER] (from models/training).
 
 Writes glyphs.npz (clean training images; validation and test images through the simulated camera; labels; which font is
-in which split) and the test split once more as two IDX files, which test-set.ts reads. Only those packages are read,
+in which split) and validation and test once more as two IDX files each, which splits.ts reads. Only those packages are read,
 whatever else is installed, and every draw is seeded: the same package versions and FreeType give the same bytes.
 
 Whole families are held out. A family is the first word of its name, so that a foundry's variants stay together, and
@@ -202,8 +202,9 @@ def main() -> None:
         print(f"{split}: {len(images)} glyphs, {len(fonts)} fonts, {count} designs; mean {images.mean() / 255:.3f}, std {images.std() / 255:.3f}")
     about = json.dumps({"fonts": records, "packages": describe_packages(records)})
     np.savez(os.path.join(arguments.out, FILE), about=np.array(about), **arrays)
-    write_idx(os.path.join(arguments.out, "test-images-idx3-ubyte.gz"), arrays["test_images"][:, 0])
-    write_idx(os.path.join(arguments.out, "test-labels-idx1-ubyte.gz"), arrays["test_labels"])
+    for split in SPLITS[1:]:
+        write_idx(os.path.join(arguments.out, f"{split}-images-idx3-ubyte.gz"), arrays[f"{split}_images"][:, 0])
+        write_idx(os.path.join(arguments.out, f"{split}-labels-idx1-ubyte.gz"), arrays[f"{split}_labels"])
     if arguments.preview:
         Image.fromarray(np.vstack(sheet)).save(arguments.preview)
 

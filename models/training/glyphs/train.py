@@ -11,7 +11,7 @@ import torch
 from common.learning import collect_logits, train
 from glyphs import data, network
 
-RECIPE = {"epochs": 4, "lr": 5e-3, "weight_decay": 0.03, "smoothing": 0.02, "distil": 0.5, "weights": [1.0, 1.0, 1.0, 1.0]}
+RECIPE = {"epochs": 10, "lr": 5e-3, "weight_decay": 0.03, "smoothing": 0.02, "distil": 0.5, "weights": [1.0, 1.0, 1.0, 1.0]}
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from common.layers import Ladder
 from common.words import WordTable, mean_and_max
 from topics.data import BUCKETS, PAIR_BUCKETS
 
-SHORT = 14  # tokens that the first exit looks at
+SHORT = 48  # tokens that the first exit looks at
 KEPT = 31  # tokens that the transformer looks at, chosen by a learned score
 EMBEDDED, CONVOLVED = 48, 96
 WIDE = EMBEDDED + CONVOLVED
@@ -121,3 +121,30 @@ def topics(classes: int) -> Ladder:
     """Four exits; the first two read the same tensor."""
     heads = [Head(EMBEDDED, classes, SHORT), Head(EMBEDDED, classes), Head(WIDE, classes, hidden=HIDDEN), Head(WIDE, classes, hidden=HIDDEN)]
     return Ladder([Embedding(), nn.Identity(), Convolution(), PrunedTransformer()], heads)
+
+
+class Summed(nn.Module):
+    """An exit as it ships: its own logits and those of the exits before it, which make other mistakes.
+
+    The first two heads read word vectors: the channels from `vectors_first` on.
+    """
+
+    def __init__(self, heads: list, vectors_first: int):
+        super().__init__()
+        self.heads, self.vectors_first = nn.ModuleList(heads), vectors_first
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        bags = x[:, :, self.vectors_first :]
+        return sum(head(bags if k < 2 else x) for k, head in enumerate(self.heads))
+
+
+class LastExit(nn.Module):
+    """The transformer's logits and those of the three exits before it, from the tensor after the convolutions."""
+
+    def __init__(self, net: Ladder):
+        super().__init__()
+        self.transformer, self.head = net.stages[3], net.heads[3]
+        self.earlier = Summed(list(net.heads[:3]), CONVOLVED)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.transformer(x)) + self.earlier(x)

@@ -1,15 +1,19 @@
-/** The test rows of Statlog (Landsat Satellite), from the R data file that the Debian package r-cran-mlbench installs. */
+/** Held-out rows of Statlog (Landsat Satellite), from the R data file that the Debian package r-cran-mlbench installs. */
 import { execFile } from "node:child_process";
 import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import type { TestSet } from "../test-set.ts";
+import { permutation } from "../permutation.ts";
+import type { Samples, Split } from "../splits.ts";
 
 const FOLDER = process.env["MLBENCH_DATA"] ?? "/usr/lib/R/site-library/mlbench/data";
 const FILE = "Satellite.rda";
 const FEATURES = 36;
 const TRAINING = 4435;
 const TEST = 2000;
+/** Drawn from the training rows, as in data.py. */
+const VALIDATION = 600;
+const SPLIT_SEED = 2023;
 
 /** R's serialisation format, big-endian: a list starts with its flags and length, a vector of numbers likewise. */
 const LIST = 19;
@@ -38,22 +42,26 @@ function readColumns(bytes: Buffer): number[][] {
   });
 }
 
-/** The file's last 2,000 patches and their classes. Rejects with ENOENT when the data, or xz, is not installed. */
-export async function testSet(): Promise<TestSet> {
+/** Patches and their classes: the file's last 2,000, or 600 drawn from those before. Rejects with ENOENT when the data, or xz, is not installed. */
+export async function readSplit(split: Split): Promise<Samples> {
   const path = join(FOLDER, FILE);
   await access(path);
   const options = { encoding: "buffer", maxBuffer: 1 << 24 } as const;
   const { stdout } = await promisify(execFile)("xz", ["--decompress", "--stdout", path], options);
   const columns = readColumns(stdout);
   const classes = columns.pop() as number[];
+  const rows =
+    split === "test"
+      ? Array.from({ length: TEST }, (_, i) => TRAINING + i)
+      : Array.from(permutation(SPLIT_SEED, TRAINING).subarray(0, VALIDATION));
   return {
-    source: `Statlog (Landsat Satellite), last ${TEST} rows of ${path}`,
-    samples: classes.slice(TRAINING).map((code, i) => ({
-      label: code - 1,
+    source: `Statlog (Landsat Satellite), ${split} rows of ${path}`,
+    samples: rows.map((row) => ({
+      label: (classes[row] as number) - 1,
       input: {
         datatype: "UINT8",
         shape: [FEATURES],
-        bytes: Uint8Array.from(columns, (column) => column[TRAINING + i] as number).buffer,
+        bytes: Uint8Array.from(columns, (column) => column[row] as number).buffer,
       },
     })),
   };
