@@ -16,15 +16,20 @@ export type EdgeProgress = {
   exits: readonly ExitResult[];
   /** Finished elsewhere before; they count as held, their tensors do not. */
   evidence: readonly ExitResult[];
+  /**
+   * Of the last `run` step: an option that was stepped down stays there. Time that comes free later is left to requests
+   * that have not arrived yet; going deeper again was shown to cost more of them than it gains.
+   */
+  ceiling?: { option: number; target: number } | undefined;
 };
 
 /**
- * `run`: the stage of `rung` now, on the way to `target`; `workMs` is the profile work of that whole way.
+ * `run`: the stage of `rung` now, on the way to `target` for `option`; `workMs` is the profile work of that whole way.
  * `stop`: the plan is satisfied. `escalate`: go on with `option`, elsewhere. `late`: the plan wants more, and nothing
  * that it would accept fits in the time left.
  */
 export type EdgeStep =
-  | { kind: "run"; rung: number; target: number; workMs: number }
+  | { kind: "run"; option: number; rung: number; target: number; workMs: number }
   | { kind: "stop" }
   | { kind: "escalate"; option: number }
   | { kind: "late" };
@@ -47,24 +52,27 @@ function wayTo(application: Application, rung: number, progress: EdgeProgress): 
 }
 
 /**
- * The deepest rung of `option` that fits in `fitsMs`, deeper than `held` and not below the option's floor. An option's
+ * The rungs that `option` accepts and that still give something, deepest first, each with what it takes. An option's
  * rung is a wish; its minRung is what the plan still accepts when time has become short.
  */
-function deepestThatFits(
+function* acceptable(
   application: Application,
+  choice: number,
   option: Option,
   progress: EdgeProgress,
-  held: number,
-  fitsMs: number,
-): EdgeStep {
-  for (let target = option.rung; target >= Math.max(option.minRung, held + 1); target--) {
+): Generator<Extract<EdgeStep, { kind: "run" }>> {
+  const { ceiling } = progress;
+  const deepest = ceiling?.option === choice ? Math.min(option.rung, ceiling.target) : option.rung;
+  for (let target = deepest; target >= Math.max(option.minRung, deepestHeld(progress) + 1); target--) {
     const way = wayTo(application, target, progress);
-    const next = way?.[0];
-    if (!way || next === undefined) continue;
-    const workMs = chainReferenceMs(application, way, "edge");
-    if (workMs <= fitsMs) return { kind: "run", rung: next, target, workMs };
+    const rung = way?.[0];
+    if (!way || rung === undefined) continue;
+    yield { kind: "run", option: choice, rung, target, workMs: chainReferenceMs(application, way, "edge") };
   }
-  return { kind: "late" };
+}
+
+function deepestHeld({ exits, evidence }: EdgeProgress): number {
+  return [...exits, ...evidence].reduce((deepest, { exit }) => Math.max(deepest, exit), -1);
 }
 
 /** Where the last exit finished here sends the job: an option's index, or stop. A row the plan lacks means stop. */
@@ -84,9 +92,18 @@ export function nextStep(application: Application, plan: Plan, progress: EdgePro
   const option = choice === "stop" ? undefined : plan.options[choice];
   if (choice === "stop" || !option) return { kind: "stop" };
   if (option.at.tier !== "edge") return { kind: "escalate", option: choice };
-  const held = [...progress.exits, ...progress.evidence].reduce((deepest, { exit }) => Math.max(deepest, exit), -1);
-  if (option.rung <= held) return { kind: "stop" };
+  if (option.rung <= deepestHeld(progress)) return { kind: "stop" };
   const startedHere = progress.exits.length > 0;
   if (startedHere && wayTo(application, option.rung, progress) === null) return { kind: "escalate", option: choice };
-  return deepestThatFits(application, option, progress, held, fitsMs);
+  for (const step of acceptable(application, choice, option, progress)) if (step.workMs <= fitsMs) return step;
+  return { kind: "late" };
+}
+
+/** Profile work of the least that the next step's option would accept; 0 where nothing is to be run. */
+export function leastWorkMs(application: Application, plan: Plan, progress: EdgeProgress): number {
+  const choice = consult(plan, progress);
+  const option = choice === "stop" ? undefined : plan.options[choice];
+  if (choice === "stop" || option?.at.tier !== "edge") return 0;
+  const least = [...acceptable(application, choice, option, progress)].map(({ workMs }) => workMs);
+  return least.length > 0 ? Math.min(...least) : 0;
 }

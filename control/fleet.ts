@@ -6,6 +6,13 @@ import { BACKLOG_EDGES_MS, type NodeView } from "../protocol/plan.ts";
 export const VIEW_LIVE_MS = 3000;
 /** Without a live view, at most one plan in this time may hold a node. */
 export const PROBE_EVERY_MS = 1000;
+/** A node that did not answer is left alone for this long, or until a newer connection of it shows. */
+export const DOWN_MS = 2000;
+/** Plans made and not yet reported that are remembered, so that their work counts as queued. */
+const MAX_OUTSTANDING = 256;
+
+/** Expected work of one plan at one node. */
+export type NodeWork = { node: string; ms: number };
 
 type Believed = { entry: NodeEntry; loadAt: number; downSince: number | null };
 
@@ -17,6 +24,8 @@ export class FleetBelief {
   #contactAt = Number.NEGATIVE_INFINITY;
   #probedAt = Number.NEGATIVE_INFINITY;
   readonly #nodes = new Map<string, Believed>();
+  /** By plan: work it may send to nodes, and when it is over in any case. In the order they were made. */
+  readonly #outstanding = new Map<string, { nodes: readonly NodeWork[]; until: number }>();
 
   get epoch(): number {
     return this.#view?.epoch ?? 0;
@@ -61,7 +70,7 @@ export class FleetBelief {
   /** Nodes worth asking now. Without a live view that is at most one plan's worth per PROBE_EVERY_MS (`probe` is then true). */
   candidates(now: number): { nodes: NodeEntry[]; probe: boolean } {
     const nodes = [...this.#nodes.values()]
-      .filter((known) => known.entry.state === "online" && known.downSince === null)
+      .filter(({ entry, downSince }) => entry.state === "online" && (downSince === null || now - downSince > DOWN_MS))
       .map((known) => known.entry);
     if (this.ageMs(now) <= VIEW_LIVE_MS) return { nodes, probe: false };
     if (nodes.length === 0 || now - this.#probedAt < PROBE_EVERY_MS) return { nodes: [], probe: true };
@@ -69,7 +78,24 @@ export class FleetBelief {
     return { nodes, probe: true };
   }
 
-  /** Work on `node` predicted to run before a job due in `dueMs`, from its last view less what has passed since. */
+  /** A plan may send this work; it counts as queued until it is reported, or its time is over. */
+  expect(planId: string, nodes: readonly NodeWork[], forMs: number, now: number): void {
+    if (nodes.length === 0) return;
+    if (this.#outstanding.size >= MAX_OUTSTANDING) {
+      this.#outstanding.delete(this.#outstanding.keys().next().value as string);
+    }
+    this.#outstanding.set(planId, { nodes, until: now + forMs });
+  }
+
+  /** What the plan sent is in the nodes' own views from here on. */
+  reported(planId: string): void {
+    this.#outstanding.delete(planId);
+  }
+
+  /**
+   * Work on `node` predicted to run before a job due in `dueMs`, of the node's own time: from its last view less what it
+   * has worked off since, and what this user's own plans may have sent that no view has seen.
+   */
   aheadMs(node: string, dueMs: number, now: number): number {
     const known = this.#nodes.get(node);
     if (!known) return 0;
@@ -77,13 +103,39 @@ export class FleetBelief {
     known.entry.load.backlogMs.forEach((workMs, i) => {
       if ((BACKLOG_EDGES_MS[i - 1] ?? 0) < dueMs) sum += workMs;
     });
-    return Math.max(0, sum - (now - known.loadAt));
+    const lanes = known.entry.registration.concurrency;
+    return (Math.max(0, sum - lanes * Math.max(0, now - known.loadAt)) + this.#ownMs(node, now)) / lanes;
+  }
+
+  /** How old the price of a node is: nothing has been heard of it, nor that it is unchanged. */
+  priceAgeMs(node: string, now: number): number {
+    const known = this.#nodes.get(node);
+    return known ? Math.max(0, now - Math.max(known.loadAt, this.#contactAt)) : Number.POSITIVE_INFINITY;
+  }
+
+  /** For how long the coordinator has known the node to say nothing new. */
+  idleMs(node: string): number {
+    const known = this.#nodes.get(node);
+    return known ? Math.max(0, this.#contactAt - known.loadAt) : 0;
+  }
+
+  #ownMs(node: string, now: number): number {
+    let sum = 0;
+    for (const [planId, { nodes, until }] of this.#outstanding) {
+      if (now > until) this.#outstanding.delete(planId);
+      else for (const work of nodes) if (work.node === node) sum += work.ms;
+    }
+    return sum;
+  }
+
+  entries(): NodeEntry[] {
+    return [...this.#nodes.values()].map((known) => known.entry);
   }
 
   snapshot(): FleetSnapshot | null {
     return (
       this.#view && {
-        view: { ...this.#view, nodes: [...this.#nodes.values()].map((n) => n.entry) },
+        view: { ...this.#view, nodes: this.entries() },
         contactAt: this.#contactAt,
       }
     );

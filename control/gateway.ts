@@ -1,26 +1,22 @@
 /**
- * The gateway of one node, as a pure state machine: events in, effects out, time passed in. It alone admits work for
- * its node, on its model of what the node is doing (node-model), and holds what is in flight (ledger).
+ * The gateway of one node, as a pure state machine: events in, effects out, time passed in. It keeps the one connection
+ * that counts, finds out whether a node that has fallen silent still lives, and tells the coordinator; what work the
+ * node is given is decided in intake.
  *
  * Guarantees, whatever the order of events: every ticket taken is settled exactly once (answered, refused or lost);
- * at most one connection counts, the one of the highest epoch, and nothing said by another changes anything; what
- * leaves the ledger leaves the model with it.
+ * at most one connection counts, the one of the highest epoch, and nothing said by another changes anything.
  */
 import type { GatewayReport, NodeJob, NodeRegistration, NodeReply, NodeState, RefusalCode } from "../protocol/fleet.ts";
 import { REFUSALS } from "../protocol/fleet.ts";
-import { CLOSE_REVOKED, CLOSE_SUPERSEDED, closeReason } from "../protocol/frames.ts";
-import { MAX_DEADLINE_MS, MAX_FRAME_PAYLOAD_BYTES } from "../protocol/limits.ts";
+import { CLOSE_REVOKED, CLOSE_SILENT, CLOSE_SUPERSEDED, closeReason } from "../protocol/frames.ts";
 import type { ToAgent, ToGateway } from "../protocol/node-messages.ts";
-import { MAX_DIMENSIONS, startToWire } from "../protocol/node-messages.ts";
 import type { NodeView } from "../protocol/plan.ts";
 import type { GatewayStatus } from "../protocol/services.ts";
-import { Ledger, type Flight } from "./ledger.ts";
-import { NodeModel } from "./node-model.ts";
-import { candidates } from "./node-work.ts";
+import { Intake } from "./intake.ts";
+import { HEARTBEAT_MS, LIFE_PROBE_MS, Liveness } from "./liveness.ts";
 
-export const HEARTBEAT_MS = 1000;
-/** Three missed beats. */
-export const SILENT_AFTER_MS = 3 * HEARTBEAT_MS;
+/** How often a connected node's registration is renewed at the coordinator, which forgets it after three of these by its own clock. */
+export const RENEW_EVERY_MS = 30_000;
 /** Loads go to the coordinator at most this often; changes of state go at once. */
 export const REPORT_EVERY_MS = 1000;
 
@@ -47,28 +43,29 @@ export type GatewayEffect =
   /** `memory` or `link` has changed. */
   | { do: "save" }
   /** Tell the coordinator `report(now)`. */
-  | { do: "report" };
+  | { do: "report" }
+  /** Call `tick` after this time. */
+  | { do: "wake"; afterMs: number };
+
+const EMPTY = new Uint8Array(0);
 
 export class Gateway {
   readonly #name: string;
   #memory: GatewayMemory;
   #link: GatewayLink | null;
-  #heardAt: number;
+  #liveness: Liveness;
   #viewSeq = 0;
-  #offeredMs = 0;
   #reportedAt = Number.NEGATIVE_INFINITY;
   #reportedState: NodeState | null = null;
-  #ledger: Ledger;
-  readonly #model: NodeModel;
+  readonly #intake: Intake;
 
   /** `name`: the object's name. `link`: of a socket that outlived the object's memory. */
   constructor(name: string, memory: GatewayMemory, link: GatewayLink | null, now: number) {
     this.#name = name;
     this.#memory = memory;
     this.#link = link?.epoch === memory.epoch ? link : null;
-    this.#heardAt = link?.connectedAt ?? now;
-    this.#ledger = new Ledger(this.#link?.life ?? 0);
-    this.#model = new NodeModel(memory.registration);
+    this.#liveness = new Liveness(link?.connectedAt ?? now);
+    this.#intake = new Intake(memory.registration, this.#link?.life ?? 0);
   }
 
   get memory(): GatewayMemory {
@@ -80,12 +77,12 @@ export class Gateway {
   }
 
   get inFlight(): number {
-    return this.#ledger.size;
+    return this.#intake.size;
   }
 
   /** The agent was alive at `at`: its last heartbeat, known from elsewhere. */
   heard(at: number): void {
-    this.#heardAt = Math.max(this.#heardAt, at);
+    this.#liveness.heard(at);
   }
 
   /** May a connection with a certificate of this age be accepted? */
@@ -108,8 +105,8 @@ export class Gateway {
     effects.push(...this.#loseAll("superseded", now));
     this.#memory = { ...this.#memory, node, epoch: this.#memory.epoch + 1 };
     this.#link = { epoch: this.#memory.epoch, life: 0, connectedAt: now, ready: false, draining: false };
-    this.#heardAt = now;
-    this.#ledger = new Ledger(0);
+    this.#liveness = new Liveness(now);
+    this.#intake.renumber();
     return [...effects, { do: "save" }];
   }
 
@@ -120,39 +117,28 @@ export class Gateway {
     this.heard(now);
     if (message.kind === "hello") return this.#hello(link, message, now);
     if (!link.ready) return this.violation(epoch, 1008, `${message.kind} before hello`, now);
+    if (message.kind === "alive") return this.#reportIfDue(now);
     if (message.kind === "drain") {
       this.#link = { ...link, draining: true };
       const acknowledged: ToAgent = { ...message, header: { reason: "acknowledged" } };
       return [{ do: "save" }, { do: "send", message: acknowledged }, ...this.#reportIfDue(now)];
     }
-    const flight = this.#ledger.bySequence(message.sequence);
+    const flight = this.#intake.flight(message.sequence);
     // Cancelled, expired, or from before the object lost its memory: nobody waits for it.
     if (!flight) return [];
-    if (message.kind === "answer") {
-      const { exit } = message.header.exit;
-      if (exit < flight.minRung || exit > flight.rung) {
-        return this.violation(
-          epoch,
-          1008,
-          `the answer is of rung ${exit}, not ${flight.minRung} to ${flight.rung}`,
-          now,
-        );
-      }
-      this.#model.learn(flight, { rung: exit, ...message.header }, now);
+    if (message.kind === "refusal") {
+      const { code, detail, backlogMs } = message.header;
+      this.#intake.refused(flight, backlogMs, now);
+      const reply = this.#refusal(code, now, detail);
+      return [{ do: "settle", ticket: flight.id, reply }, ...this.#reportIfDue(now)];
     }
-    this.#ledger.remove(flight);
-    this.#model.ended(flight, message.header.backlogMs, now);
-    const view = this.#view(now);
-    const reply: NodeReply =
-      message.kind === "answer"
-        ? {
-            kind: "answer",
-            exit: message.header.exit,
-            queueMs: message.header.queueMs,
-            computeMs: message.header.computeMs,
-            view,
-          }
-        : { kind: "refused", code: message.header.code, detail: message.header.detail, view };
+    const { exit, queueMs, computeMs, batch } = message.header;
+    if (exit.exit < flight.minRung || exit.exit > flight.rung) {
+      const why = `the answer is of rung ${exit.exit}, not ${flight.minRung} to ${flight.rung}`;
+      return this.violation(epoch, 1008, why, now);
+    }
+    this.#intake.answered(flight, message.header, now);
+    const reply: NodeReply = { kind: "answer", exit, queueMs, computeMs, batch, view: this.#view(now) };
     return [{ do: "settle", ticket: flight.id, reply }, ...this.#reportIfDue(now)];
   }
 
@@ -169,12 +155,12 @@ export class Gateway {
     return [...this.#loseAll("disconnected", now), ...this.#reportIfDue(now)];
   }
 
-  /** Takes a job (`send`) or not (`refuse`). Whoever calls sees to it that `expire` follows when a job's time is up. */
+  /**
+   * Takes a job (`send`) or not (`refuse`); work that makes room for it is cancelled and settled first. Whoever calls
+   * sees to it that `expire` follows when a job's time is up.
+   */
   submit(job: NodeJob, now: number): GatewayEffect[] {
-    const taken = this.#take(job, now);
-    const effect: GatewayEffect =
-      "code" in taken ? { do: "refuse", reply: this.#refusal(taken.code, now, taken.detail) } : taken;
-    return [effect, ...this.#reportIfDue(now)];
+    return [...this.#vitals(now), ...this.#take(job, now), ...this.#reportIfDue(now)];
   }
 
   /** Nobody waits for the ticket any more. Unknown tickets are no error: the answer may have been faster. */
@@ -184,7 +170,17 @@ export class Gateway {
 
   /** The ticket's remaining time has passed. */
   expire(ticket: string, now: number): GatewayEffect[] {
-    return this.#drop(ticket, "expired", now);
+    return [...this.#drop(ticket, "expired", now), ...this.#vitals(now), ...this.#reportIfDue(now)];
+  }
+
+  /** Some time has passed: does the node still live? To be called when a `wake` is due; at any other time it does no harm. */
+  tick(now: number): GatewayEffect[] {
+    return [...this.#vitals(now), ...this.#reportIfDue(now)];
+  }
+
+  /** To be called every RENEW_EVERY_MS while there is a connection: the coordinator's registration of the node is a lease. */
+  renew(now: number): GatewayEffect[] {
+    return [...this.#vitals(now), ...this.#reportNow(now)];
   }
 
   /** Closes the connection, refuses every certificate issued up to now, and forgets what the node said of itself. */
@@ -208,8 +204,8 @@ export class Gateway {
       connected: this.#link?.ready ?? false,
       draining: this.#link?.draining ?? false,
       revoked: this.#memory.revoked?.epoch === this.#memory.epoch,
-      inFlight: this.#ledger.size,
-      lastSeenAgeMs: this.#link ? Math.max(0, now - this.#heardAt) : null,
+      inFlight: this.#intake.size,
+      lastSeenAgeMs: this.#link ? this.#liveness.ageMs(now) : null,
     };
   }
 
@@ -217,8 +213,7 @@ export class Gateway {
   report(now: number): GatewayReport | null {
     const { node, registration } = this.#memory;
     if (!registration) return null;
-    const offeredMs = this.#offeredMs;
-    this.#offeredMs = 0;
+    const offeredMs = this.#intake.takeOfferedMs();
     return { node, gateway: this.#name, state: this.#state(now), registration, load: this.#view(now), offeredMs };
   }
 
@@ -227,73 +222,60 @@ export class Gateway {
     const { registration, busyMs } = message.header;
     this.#memory = { ...this.#memory, registration };
     this.#link = { ...link, ready: true };
-    this.#model.register(registration, busyMs, now);
+    this.#intake.register(registration, busyMs, now);
     const header = { node: this.#memory.node, epoch: link.epoch, heartbeatMs: HEARTBEAT_MS };
-    const welcome: ToAgent = { kind: "welcome", sequence: 0, header, payload: new Uint8Array(0) };
+    const welcome: ToAgent = { kind: "welcome", sequence: 0, header, payload: EMPTY };
     return [{ do: "save" }, { do: "send", message: welcome }, ...this.#reportNow(now)];
   }
 
-  #take(job: NodeJob, now: number): Extract<GatewayEffect, { do: "send" }> | { code: RefusalCode; detail?: string } {
-    const registration = this.#memory.registration;
+  /** A node that has missed its beats is asked once for a sign of life, and given up when that does not come. */
+  #vitals(now: number): GatewayEffect[] {
     const link = this.#link;
-    if (!link?.ready || !registration) return { code: "not_connected" };
-    if (now - this.#heardAt > SILENT_AFTER_MS) return { code: "silent" };
-    if (link.draining) return { code: "draining" };
-    if (this.#ledger.byTicket(job.ticket)) return { code: "bad_input", detail: "the ticket is in flight already" };
-    const possible = candidates(registration, { ...job, from: job.start.from });
-    const [wanted] = possible;
-    if (!wanted) return { code: "unknown_application" };
-    this.#offeredMs += this.#model.predictedMs(wanted);
-    const { bytes, shape } = job.start.from === "input" ? job.start.input : job.start.cut;
-    if (bytes.byteLength > MAX_FRAME_PAYLOAD_BYTES || shape.length > MAX_DIMENSIONS) {
-      return { code: "bad_input", detail: "the tensor does not fit a frame" };
+    if (!link?.ready) return [];
+    const verdict = this.#liveness.check(now);
+    if (verdict === "nothing") return [];
+    if (verdict === "ask") {
+      return [
+        { do: "send", message: { kind: "probe", sequence: 0, header: {}, payload: EMPTY } },
+        { do: "wake", afterMs: LIFE_PROBE_MS },
+      ];
     }
-    if (!this.#ledger.fits(bytes.byteLength)) return { code: "busy" };
+    return this.violation(link.epoch, CLOSE_SILENT, "the node gave no sign of life", now);
+  }
 
-    const remainingMs = Math.min(job.remainingMs, MAX_DEADLINE_MS) - this.#model.linkMs;
-    const deadlineAt = now + remainingMs;
-    const admitted = remainingMs > 0 ? this.#model.admit(job.ticket, possible, deadlineAt, now) : null;
-    if (!admitted) return { code: "too_late" };
-    const { work, lane } = admitted;
-    const flight: Flight = {
-      id: job.ticket,
-      deadlineAt,
-      workMs: this.#model.predictedMs(work),
-      sequence: this.#ledger.nextSequence(),
-      application: job.application,
-      from: job.start.from,
-      rung: work.rung,
-      minRung: job.minRung,
-      sentAt: now,
-      bytes: bytes.byteLength,
-    };
-    this.#ledger.add(flight);
-    this.#model.insert(flight, lane, now);
-    const { header, payload } = startToWire({ ...job, rung: work.rung }, remainingMs);
-    return { do: "send", message: { kind: "job", sequence: flight.sequence, header, payload } };
+  #take(job: NodeJob, now: number): GatewayEffect[] {
+    const refuse = (code: RefusalCode, detail?: string): GatewayEffect[] => [
+      { do: "refuse", reply: this.#refusal(code, now, detail) },
+    ];
+    const { registration } = this.#memory;
+    if (!this.#link?.ready || !registration) return refuse("not_connected");
+    if (this.#liveness.silent(now)) return refuse("silent");
+    if (this.#link.draining) return refuse("draining");
+    const taken = this.#intake.take(job, registration, now);
+    if ("code" in taken) return refuse(taken.code, taken.detail);
+    const evictions = taken.evicted.flatMap(({ id, sequence }): GatewayEffect[] => [
+      cancelOf(sequence),
+      { do: "settle", ticket: id, reply: this.#refusal("evicted", now) },
+    ]);
+    return [...evictions, { do: "send", message: taken.job }];
   }
 
   #drop(ticket: string, reason: "cancelled" | "expired", now: number): GatewayEffect[] {
-    const flight = this.#ledger.byTicket(ticket);
+    const flight = this.#intake.drop(ticket, reason, now);
     if (!flight) return [];
-    this.#ledger.remove(flight);
-    this.#model.dropped(flight, now);
-    const cancel: ToAgent = { kind: "cancel", sequence: flight.sequence, header: {}, payload: new Uint8Array(0) };
     return [
       { do: "settle", ticket, reply: { kind: "lost", reason, view: this.#view(now) } },
-      { do: "send", message: cancel },
+      cancelOf(flight.sequence),
     ];
   }
 
   #loseAll(reason: "disconnected" | "superseded", now: number): GatewayEffect[] {
-    const tickets = this.#ledger.tickets();
-    for (const ticket of tickets) this.#ledger.remove(this.#ledger.byTicket(ticket) as Flight);
-    this.#model.reset();
+    const tickets = this.#intake.loseAll(now);
     return tickets.map((ticket) => ({ do: "settle", ticket, reply: { kind: "lost", reason, view: this.#view(now) } }));
   }
 
   #state(now: number): NodeState {
-    if (!this.#link?.ready || now - this.#heardAt > SILENT_AFTER_MS) return "offline";
+    if (!this.#link?.ready || this.#liveness.silent(now)) return "offline";
     return this.#link.draining ? "draining" : "online";
   }
 
@@ -308,9 +290,7 @@ export class Gateway {
       node: this.#memory.node,
       epoch: this.#memory.epoch,
       seq: this.#viewSeq,
-      price: 0,
-      slowdown: this.#model.slowdown,
-      backlogMs: this.#model.backlogMs(now),
+      ...this.#intake.load(now),
       ageMs: 0,
     };
   }
@@ -325,4 +305,8 @@ export class Gateway {
     this.#reportedState = this.#state(now);
     return this.#memory.registration ? [{ do: "report" }] : [];
   }
+}
+
+function cancelOf(sequence: number): GatewayEffect {
+  return { do: "send", message: { kind: "cancel", sequence, header: {}, payload: EMPTY } };
 }

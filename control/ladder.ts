@@ -29,12 +29,68 @@ export function chainReferenceMs(application: Application, way: readonly number[
   return way.reduce((sum, rung) => sum + rungAt(application, rung).referenceMs[where], 0);
 }
 
+/** What is asked of a ladder again and again, once per application object. Starts are counted from 0, the input, then cuts. */
+type Ways = { edgeMs: (number | null)[][]; nodeMs: (number | null)[][]; mostMflops: number };
+
+const WAYS = new WeakMap<Application, Ways>();
+
+function waysOf(application: Application): Ways {
+  let ways = WAYS.get(application);
+  if (ways) return ways;
+  const starts: From[] = ["input", ...application.rungs.keys()];
+  const table = (where: "edge" | "node") =>
+    application.rungs.map((_, rung) =>
+      starts.map((from) => {
+        const way = chain(application, rung, from);
+        return way && chainReferenceMs(application, way, where);
+      }),
+    );
+  const mostMflops = Math.max(...application.rungs.map((rung) => rung.mflops.cumulative));
+  ways = { edgeMs: table("edge"), nodeMs: table("node"), mostMflops };
+  WAYS.set(application, ways);
+  return ways;
+}
+
+/** Reference milliseconds from a start to the answer of `rung`; null where it does not lie on the way. */
+export function wayMs(application: Application, where: "edge" | "node", rung: number, from: From): number | null {
+  const ways = waysOf(application);
+  const row = (where === "edge" ? ways.edgeMs : ways.nodeMs)[rung];
+  return row?.[from === "input" ? 0 : from + 1] ?? null;
+}
+
+/** Arithmetic of a full run of the deepest rung, earlier heads included. */
+export function mostMflops(application: Application): number {
+  return waysOf(application).mostMflops;
+}
+
 /** Index of the evidence row a confidence falls in: the row with from < confidence ≤ to, the first one below all. */
 export function binOf(rows: readonly EvidenceRow[], confidence: number): number {
   for (let bin = rows.length - 1; bin > 0; bin--) {
     if (confidence > (rows[bin] as EvidenceRow).from) return bin;
   }
   return 0;
+}
+
+/** Samples a bin must hold for what it promises to count. */
+const ENOUGH_SAMPLES = 20;
+
+/** The most that any confidence at the rung before promises to gain by going on to `rung`; the rung's accuracy for the first. */
+export function largestGain(application: Application, rung: number): number {
+  if (rung === 0) return rungAt(application, 0).quality.validation;
+  return rungAt(application, rung - 1).evidence.reduce((most, { count, right }) => {
+    return count < ENOUGH_SAMPLES ? most : Math.max(most, (right[rung] ?? 0) - (right[rung - 1] ?? 0));
+  }, 0);
+}
+
+/** P(right at rung `at`) over all inputs, by the same samples as the evidence of the first exit: comparable with its rows. */
+export function averageRight(application: Application, at: number): number {
+  let total = 0;
+  let right = 0;
+  for (const row of rungAt(application, 0).evidence) {
+    total += row.count;
+    right += row.count * (row.right[at] ?? 0);
+  }
+  return total > 0 ? right / total : 0;
 }
 
 /** P(right at rung `at` | exit `exit` answered with a confidence in `bin`). */

@@ -21,6 +21,15 @@ export class Lanes<W extends QueuedWork> {
     return this.#lanes.reduce((sum, lane) => sum + lane.queue.length + (lane.running ? 1 : 0), 0);
   }
 
+  /** Pieces waiting, lane by lane, earliest deadline first in each. */
+  waiting(lane: number): readonly W[] {
+    return this.#at(lane).queue.waiting;
+  }
+
+  get count(): number {
+    return this.#lanes.length;
+  }
+
   /** The lane that passes the demand test for `work` with the least work ahead of it; −1 when none does. */
   admits(work: QueuedWork, now: number): number {
     let best = -1;
@@ -30,6 +39,11 @@ export class Lanes<W extends QueuedWork> {
       if (ahead < least && lane.queue.admits(work, now)) [best, least] = [i, ahead];
     });
     return best;
+  }
+
+  /** Would `lane` pass the demand test for `work` if the pieces named in `without` were gone? */
+  admitsWithout(lane: number, work: QueuedWork, now: number, without: ReadonlySet<string>): boolean {
+    return this.#at(lane).queue.admits(work, now, without);
   }
 
   insert(lane: number, work: W): void {
@@ -47,6 +61,11 @@ export class Lanes<W extends QueuedWork> {
       return work;
     }
     return null;
+  }
+
+  /** What waits behind the running piece `id`; undefined when it is not running. */
+  behind(id: string): RunQueue<W> | undefined {
+    return this.#running(id)?.queue;
   }
 
   /** The running piece `id` will take `workMs` from now on: it stepped down, or a stage of it has ended. */

@@ -2,6 +2,7 @@
  * What a gateway has in flight for its node, by ticket (its callers' name for a job) and by sequence (the wire's).
  * Bounded in jobs and bytes. Entries go in and out whole, so the two indexes and the count of bytes cannot disagree.
  */
+import type { Claim } from "../protocol/fleet.ts";
 import { MAX_IN_FLIGHT } from "../protocol/limits.ts";
 import type { QueuedWork } from "./run-queue.ts";
 
@@ -21,6 +22,9 @@ export type Flight = QueuedWork & {
   minRung: number;
   sentAt: number;
   bytes: number;
+  claim: Claim;
+  /** What of the node's time was charged to the claim. */
+  chargedMs: number;
 };
 
 export class Ledger {
@@ -39,13 +43,17 @@ export class Ledger {
     return this.#byTicket.size;
   }
 
-  tickets(): string[] {
-    return [...this.#byTicket.keys()];
+  flights(): Flight[] {
+    return [...this.#byTicket.values()];
   }
 
-  /** Is there room for one more job with a tensor of this size? */
-  fits(bytes: number): boolean {
-    return this.#byTicket.size < MAX_IN_FLIGHT && this.#bytes + bytes <= MAX_IN_FLIGHT_BYTES;
+  /** Is there room for one more job with a tensor of this size, with those named taken for gone? */
+  fits(bytes: number, without: ReadonlySet<string>): boolean {
+    let freedBytes = 0;
+    for (const ticket of without) freedBytes += this.#byTicket.get(ticket)?.bytes ?? 0;
+    return (
+      this.#byTicket.size - without.size < MAX_IN_FLIGHT && this.#bytes - freedBytes + bytes <= MAX_IN_FLIGHT_BYTES
+    );
   }
 
   /** A sequence that no job in flight has and none of an earlier life can have; never 0. */

@@ -1,15 +1,20 @@
 /**
- * What a node's agent does with its jobs, as a pure state machine: admission, order, stepping down, stopping at stage
- * boundaries. Earliest deadline first; a job's rung is chosen once more when it starts and again between stages, and
- * only ever goes down, never below the job's `minRung`. No I/O; time passed in; instants are the agent's own.
+ * What a node's agent does with its jobs, as a pure state machine: admission, order, batches, stepping down, stopping
+ * at stage boundaries. Earliest deadline first; a job's rung is chosen once more when it starts and again between
+ * stages, and only ever goes down, never below the job's `minRung`. Jobs that run the same stages may run together;
+ * each still ends on its own. No I/O; time passed in; instants are the agent's own.
+ *
+ * Upper estimates decide while a lower rung is left; for the lowest one the expected time does, because the
+ * alternative to trying is no answer.
  */
 import type { NodeRegistration, RefusalCode } from "../protocol/fleet.ts";
 import { REFUSALS } from "../protocol/fleet.ts";
+import { batchPays, companions } from "./batching.ts";
 import { Lanes } from "./lanes.ts";
-import type { RungWork } from "./node-work.ts";
-import { candidates, rungWork } from "./node-work.ts";
+import { NodeSpeed, PROBE_EVERY_MS, worthProbing } from "./node-speed.ts";
+import type { RungWork, StageWork } from "./node-work.ts";
+import { candidates } from "./node-work.ts";
 import type { QueuedWork } from "./run-queue.ts";
-import { Slowdown } from "./slowdown.ts";
 
 export type ArrivingJob = {
   id: string;
@@ -24,23 +29,43 @@ export type ArrivingJob = {
 export type Arrival = { queued: true } | { queued: false; code: RefusalCode; detail: string };
 
 /**
- * What to do next with a job: run the stage of `rung`, answer with the exit that has just finished, say that it is too
- * late, or drop it without a word.
+ * What to do next: run the stage of `rung` for these jobs at once and tell `stageEnded(batch)`; or, of one job: answer
+ * with the exit that has just finished, say that it is too late, or drop it without a word. `batch` of an answer is how
+ * many jobs shared its compute time, over all its stages.
  */
 export type Step =
-  | { do: "run"; id: string; rung: number }
-  | { do: "answer"; id: string; queueMs: number; computeMs: number }
+  | { do: "run"; batch: number; ids: string[]; rung: number }
+  | { do: "answer"; id: string; queueMs: number; computeMs: number; batch: number }
   | { do: "late"; id: string }
   | { do: "drop"; id: string };
 
-type Job = QueuedWork & ArrivingJob & { arrivedAt: number; possible: RungWork[] };
-type Running = { job: Job; work: RungWork; stagesDone: number; startedAt: number; cancelled: boolean };
+type Job = QueuedWork & ArrivingJob & { arrivedAt: number; possible: RungWork[]; probe: boolean };
+type Member = { job: Job; target: RungWork; cancelled: boolean };
+type Batch = {
+  id: number;
+  /** The job by whose name the lane is held. */
+  lane: string;
+  members: Member[];
+  /** Jobs in the stage that runs. */
+  size: number;
+  /** The way of the deepest target. */
+  stages: StageWork[];
+  stagesDone: number;
+  startedAt: number;
+  stageStartedAt: number;
+  /** One member's part of the time so far. */
+  shareMs: number;
+};
 
 export class NodeExecutor {
   readonly #registration: NodeRegistration;
   readonly #lanes: Lanes<Job>;
-  readonly #running = new Map<string, Running>();
-  readonly #slowdown = new Slowdown();
+  readonly #batches = new Map<number, Batch>();
+  /** By job. */
+  readonly #running = new Map<string, Batch>();
+  readonly #speed = new NodeSpeed();
+  #lastBatch = 0;
+  #probedAt = Number.NEGATIVE_INFINITY;
   #draining = false;
 
   /** `limit`: jobs waiting per lane. */
@@ -51,11 +76,11 @@ export class NodeExecutor {
 
   /** Jobs waiting or running. */
   get size(): number {
-    return this.#lanes.size;
+    return this.#lanes.size - this.#batches.size + this.#running.size;
   }
 
   get slowdown(): number {
-    return this.#slowdown.value;
+    return this.#speed.slowdown;
   }
 
   /** Predicted work held, what is left of the running stages included. */
@@ -67,77 +92,112 @@ export class NodeExecutor {
   arrive(arriving: ArrivingJob, now: number): Arrival {
     if (this.#draining) return refused("draining");
     const possible = candidates(this.#registration, arriving);
-    if (possible.length === 0) return refused("unknown_application");
+    const lowest = possible.at(-1);
+    if (!lowest) return refused("unknown_application");
     const deadlineAt = now + arriving.remainingMs;
     for (const [i, work] of possible.entries()) {
-      const workMs = work.medianMs * this.#slowdown.value;
-      const lane = this.#lanes.admits({ id: arriving.id, deadlineAt, workMs }, now);
+      const queued = this.#speed.queued(arriving.id, work, deadlineAt, now);
+      if (work === lowest) queued.reserveMs = Math.max(0, this.#speed.aloneMs(work) - queued.workMs);
+      const lane = this.#lanes.admits(queued, now);
       if (lane < 0) continue;
-      this.#lanes.insert(lane, { ...arriving, deadlineAt, workMs, arrivedAt: now, possible: possible.slice(i) });
+      const job = { ...arriving, ...queued, arrivedAt: now, possible: possible.slice(i), probe: false };
+      this.#lanes.insert(lane, job);
+      return { queued: true };
+    }
+    if (this.#mayProbe(lowest, arriving.remainingMs, now)) {
+      this.#probedAt = now;
+      const queued = this.#speed.queued(arriving.id, lowest, deadlineAt, now);
+      this.#lanes.insert(0, { ...arriving, ...queued, arrivedAt: now, possible: [lowest], probe: true });
       return { queued: true };
     }
     return refused("too_late", `${REFUSALS.too_late}: ${this.backlogMs(now).toFixed(1)} ms are queued`);
   }
 
   /**
-   * Starts the most urgent job if a lane is free: the deepest of its rungs whose 95th percentile still fits, or the
-   * lowest one if at least its median does. Null when there is nothing to start.
+   * Starts the most urgent job if a lane is free, at the deepest of its rungs that still fits, together with those
+   * that can run with it. Null when there is nothing to start.
    */
   dispatch(now: number): Step | null {
     const job = this.#lanes.startNext(now);
     if (!job) return null;
-    const leftMs = (job.deadlineAt - now) / this.#slowdown.value;
-    const lowest = job.possible.at(-1);
-    const work =
-      job.possible.find((one) => one.tailMs <= leftMs) ?? (lowest && lowest.medianMs <= leftMs ? lowest : undefined);
-    const first = work?.way[0];
-    if (!work || first === undefined) {
+    const work = this.#choose(job, now);
+    const [first] = work?.stages ?? [];
+    if (!work || !first) {
       this.#lanes.finish(job.id, now);
       return { do: "late", id: job.id };
     }
-    this.#running.set(job.id, { job, work, stagesDone: 0, startedAt: now, cancelled: false });
-    this.#lanes.expect(job.id, now, work.medianMs * this.#slowdown.value);
-    return { do: "run", id: job.id, rung: first };
+    const jobs = [job, ...this.#companions(job, work, now)];
+    const batch: Batch = {
+      id: ++this.#lastBatch,
+      lane: job.id,
+      members: jobs.map((one) => ({ job: one, target: work, cancelled: false })),
+      size: jobs.length,
+      stages: work.stages,
+      stagesDone: 0,
+      startedAt: now,
+      stageStartedAt: now,
+      shareMs: 0,
+    };
+    this.#batches.set(batch.id, batch);
+    for (const one of jobs) this.#running.set(one.id, batch);
+    return this.#run(batch, now);
   }
 
   /**
-   * The stage a job was running has ended. Goes on to the rung chosen, or to the deepest one on the way that can still
-   * be made; with none left, answers with this exit if the job allows it. After anything but `run` the job is gone.
+   * The stage that a batch was running has ended, for those not reported `failed`. Each job goes on to its rung, or to
+   * the deepest one on the way that can still be made; with none left, it answers with this exit if it allows it. Those
+   * that go on do so together, by a `run` at the end of the list; the others are gone.
    */
-  stageEnded(id: string, now: number): Step {
-    const running = this.#running.get(id);
-    if (!running) return { do: "drop", id };
-    running.stagesDone++;
-    const { job, work, stagesDone } = running;
-    if (running.cancelled) return this.#end(running, now, "drop");
-    if (stagesDone === work.way.length) return this.#end(running, now, "answer");
+  stageEnded(id: number, now: number): Step[] {
+    const batch = this.#batches.get(id);
+    if (!batch) return [];
+    const stage = batch.stages[batch.stagesDone] as StageWork;
+    const tookMs = now - batch.stageStartedAt;
+    this.#speed.sample(tookMs, [stage], batch.size, now);
+    batch.shareMs += tookMs / batch.size;
+    batch.stagesDone++;
 
-    const leftMs = (job.deadlineAt - now) / this.#slowdown.value;
-    const here = work.way[stagesDone - 1] as number;
-    for (let target = work.way.length; target > stagesDone; target--) {
-      const rung = work.way[target - 1] as number;
-      const rest = rung >= job.minRung ? rungWork(this.#registration, job.application, here, rung) : null;
-      const restMs = rest?.medianMs ?? this.#restOf(running, target);
-      if (rung < job.minRung || restMs > leftMs) continue;
-      running.work = { ...work, rung, way: work.way.slice(0, target) };
-      this.#lanes.expect(id, now, restMs * this.#slowdown.value);
-      return { do: "run", id, rung: work.way[stagesDone] as number };
+    const going = batch.members.filter(
+      ({ target, cancelled }) => !cancelled && target.stages.length > batch.stagesDone,
+    ).length;
+    const steps: Step[] = [];
+    const staying: Member[] = [];
+    for (const member of batch.members) {
+      const target = this.#goesOnTo(batch, member, going, now);
+      if (target) {
+        member.target = target;
+        staying.push(member);
+      } else {
+        this.#running.delete(member.job.id);
+        steps.push(this.#ending(batch, member, now));
+      }
     }
-    return this.#end(running, now, here >= job.minRung ? "answer" : "late");
+    batch.members = staying;
+    if (staying.length === 0) {
+      this.#close(batch, now);
+      return steps;
+    }
+    batch.stages = staying.map(({ target }) => target.stages).reduce((a, b) => (b.length > a.length ? b : a));
+    batch.size = staying.length;
+    batch.stageStartedAt = now;
+    return [...steps, this.#run(batch, now)];
   }
 
-  /** The runtime failed on the job; it is gone. */
+  /** The runtime failed on the job while its stage ran; it is gone. The others of its batch go on. */
   failed(id: string, now: number): void {
-    const running = this.#running.get(id);
-    if (running) this.#end(running, now, "drop");
+    const batch = this.#running.get(id);
+    if (!batch) return;
+    this.#running.delete(id);
+    batch.members = batch.members.filter(({ job }) => job.id !== id);
+    if (batch.members.length === 0) this.#close(batch, now);
   }
 
   /** `gone`: it was waiting. `stopping`: it runs and is dropped when its stage ends. */
   cancel(id: string): "gone" | "stopping" | "unknown" {
     if (this.#lanes.removeWaiting(id)) return "gone";
-    const running = this.#running.get(id);
-    if (!running) return "unknown";
-    running.cancelled = true;
+    const member = this.#running.get(id)?.members.find(({ job }) => job.id === id);
+    if (!member) return "unknown";
+    member.cancelled = true;
     return "stopping";
   }
 
@@ -146,21 +206,82 @@ export class NodeExecutor {
     this.#draining = true;
   }
 
-  #end(running: Running, now: number, what: "answer" | "late" | "drop"): Step {
-    const { job, work, stagesDone, startedAt } = running;
-    this.#running.delete(job.id);
-    this.#lanes.finish(job.id, now);
-    if (what !== "answer") return { do: what, id: job.id };
-    const computeMs = now - startedAt;
-    const ran = rungWork(this.#registration, job.application, job.from, work.way[stagesDone - 1] as number);
-    if (ran) this.#slowdown.sample(computeMs, ran.medianMs);
-    return { do: "answer", id: job.id, queueMs: startedAt - job.arrivedAt, computeMs };
+  #mayProbe(lowest: RungWork, remainingMs: number, now: number): boolean {
+    const alone = this.#lanes.size === 0 && this.#lanes.totalMs(now) === 0;
+    return alone && now - this.#probedAt >= PROBE_EVERY_MS && worthProbing(lowest, remainingMs);
   }
 
-  /** Where a rung on the way has no profile of its own, its share of the whole way stands in. */
-  #restOf(running: Running, target: number): number {
-    const { work, stagesDone } = running;
-    return (work.medianMs * (target - stagesDone)) / work.way.length;
+  /** The deepest rung that fits at its upper end; the lowest one if it fits as expected. */
+  #choose(job: Job, now: number): RungWork | undefined {
+    const leftMs = job.deadlineAt - now;
+    const fits = job.possible.find((work) => this.#speed.upperAloneMs(work, now) <= leftMs);
+    if (fits) return fits;
+    const lowest = job.possible.at(-1);
+    return lowest && (job.probe || this.#speed.aloneMs(lowest) <= leftMs) ? lowest : undefined;
+  }
+
+  #companions(job: Job, work: RungWork, now: number): Job[] {
+    const behind = this.#lanes.behind(job.id);
+    if (!behind || behind.length === 0 || !batchPays(work.stages)) return [];
+    const spread = work.tailMs / work.medianMs;
+    const taken = companions(
+      job.deadlineAt,
+      behind.waiting,
+      now,
+      (other) =>
+        other.application === job.application &&
+        other.from === job.from &&
+        this.#choose(other, now)?.rung === work.rung,
+      (batch) => this.#speed.upperMs(work.stages, spread, batch, now),
+    );
+    for (const one of taken) behind.remove(one.id);
+    return taken;
+  }
+
+  #run(batch: Batch, now: number): Step {
+    const rest = batch.stages.slice(batch.stagesDone);
+    this.#lanes.expect(batch.lane, now, this.#speed.runMs(rest, batch.size));
+    const { rung } = rest[0] as StageWork;
+    return { do: "run", batch: batch.id, ids: batch.members.map(({ job }) => job.id), rung };
+  }
+
+  /**
+   * The rung a member goes on to with `going` of its batch; undefined when it ends here. One that holds an exit it
+   * may answer with goes on only where that is safe for it, and makes nobody late who waits.
+   */
+  #goesOnTo(batch: Batch, { job, target, cancelled }: Member, going: number, now: number): RungWork | undefined {
+    if (cancelled) return undefined;
+    const leftMs = job.deadlineAt - now;
+    const spread = target.tailMs / target.medianMs;
+    const holds = (batch.stages[batch.stagesDone - 1] as StageWork).rung >= job.minRung;
+    const headroomMs = holds ? (this.#lanes.behind(batch.lane)?.headroomMs(now) ?? 0) : Number.POSITIVE_INFINITY;
+    let lowest: RungWork | undefined;
+    for (let length = target.stages.length; length > batch.stagesDone; length--) {
+      const stages = target.stages.slice(0, length);
+      const { rung } = stages.at(-1) as StageWork;
+      if (rung < job.minRung) continue;
+      const rest = stages.slice(batch.stagesDone);
+      const shortened = length === target.stages.length ? target : { ...target, rung, stages };
+      const expectedMs = this.#speed.runMs(rest, going);
+      if (this.#speed.upperMs(rest, spread, going, now) <= leftMs && expectedMs <= headroomMs) return shortened;
+      lowest = expectedMs <= leftMs ? shortened : undefined;
+    }
+    return holds ? undefined : lowest;
+  }
+
+  #ending(batch: Batch, { job, cancelled }: Member, now: number): Step {
+    const { id } = job;
+    if (cancelled) return { do: "drop", id };
+    const exit = (batch.stages[batch.stagesDone - 1] as StageWork).rung;
+    if (exit < job.minRung) return { do: "late", id };
+    const computeMs = now - batch.startedAt;
+    const shared = batch.shareMs > 0 ? Math.max(1, Math.round(computeMs / batch.shareMs)) : batch.size;
+    return { do: "answer", id, queueMs: batch.startedAt - job.arrivedAt, computeMs, batch: shared };
+  }
+
+  #close(batch: Batch, now: number): void {
+    this.#batches.delete(batch.id);
+    this.#lanes.finish(batch.lane, now);
   }
 }
 

@@ -1,14 +1,17 @@
 /** What a piece of work costs on a node, by the profile the node announced: the same sums for gateway and agent. */
 import type { NodeRegistration } from "../protocol/fleet.ts";
 
+/** One stage: of the rung it belongs to, alone, and what every further job in the same run adds. */
+export type StageWork = { rung: number; medianMs: number; marginalMs: number };
+
 export type RungWork = {
   rung: number;
   /** Median milliseconds by profile. */
   medianMs: number;
   /** The 95th percentile: what a decision about one piece alone is made on. */
   tailMs: number;
-  /** Rungs whose stages run, in order; the last is `rung`. */
-  way: number[];
+  /** Stages to run, in order; the last is that of `rung`. */
+  stages: StageWork[];
 };
 
 /** Null when the node does not serve the application, has no profile of the rung, or the rung does not resume from there. */
@@ -22,20 +25,15 @@ export function rungWork(
   const rungs = registration.applications[application]?.rungs ?? {};
   const profile = Object.hasOwn(rungs, String(rung)) ? rungs[String(rung)] : undefined;
   if (!profile) return null;
-  const tail = Math.max(1, profile.p95Ms / Math.max(profile.medianMs, 1e-6));
+  const spread = Math.max(1, profile.p95Ms / Math.max(profile.medianMs, 1e-6));
   if (from === "input") {
-    return {
-      rung,
-      medianMs: profile.medianMs,
-      tailMs: profile.medianMs * tail,
-      way: profile.stageMs.map((s) => s.rung),
-    };
+    return { rung, medianMs: profile.medianMs, tailMs: profile.medianMs * spread, stages: profile.stageMs };
   }
   const at = profile.stageMs.findIndex((stage) => stage.rung === from);
   const rest = at < 0 ? [] : profile.stageMs.slice(at + 1);
   if (rest.length === 0) return null;
-  const medianMs = rest.reduce((sum, stage) => sum + stage.medianMs, 0);
-  return { rung, medianMs, tailMs: medianMs * tail, way: rest.map((stage) => stage.rung) };
+  const medianMs = batchMs(rest, 1);
+  return { rung, medianMs, tailMs: medianMs * spread, stages: rest };
 }
 
 /** The rungs a job may end at, best first: from `rung` down to `minRung`, those the node can run from there. */
@@ -49,4 +47,15 @@ export function candidates(
     if (work) found.push(work);
   }
   return found;
+}
+
+/** Median milliseconds of these stages run for `batch` jobs at once. */
+export function batchMs(stages: readonly StageWork[], batch: number): number {
+  return stages.reduce((sum, { medianMs, marginalMs }) => sum + medianMs + (batch - 1) * marginalMs, 0);
+}
+
+/** The longest run an application has there, from the input. 0 where it is not served. */
+export function fullRun(registration: NodeRegistration, application: string): { medianMs: number } {
+  const rungs = registration.applications[application]?.rungs ?? {};
+  return { medianMs: Object.values(rungs).reduce((most, { medianMs }) => Math.max(most, medianMs), 0) };
 }

@@ -1,15 +1,17 @@
 /**
- * One request's contingent plan: among the options predicted to finish in time, the most accurate one, given what
- * each finished exit says. Pure: everything it knows is in its argument, nothing is stored, no clock is read.
+ * One request's contingent plan: among the options that finish in time, what is worth most given what each finished exit
+ * says. Pure: everything it knows is in its argument, nothing is stored, no clock is read.
  *
- * The order of a plan is always the same: a cheap exit at the edge first, as evidence and as the answer to fall back
- * on; then, per confidence bin, whatever has the best value. Value = P(right) − price · work − ε · arithmetic. The ε
- * keeps a node from being used for what the edge does equally well: restarting elsewhere repeats arithmetic.
+ * Value = P(right) − price · machine time − ε · arithmetic. The chain of exits runs at `home` (the edge, or a device that
+ * plans for itself); at every exit and confidence the table says whether to stop, to go on at home, or to go to another
+ * machine. A first step is worth what it leads to, weighted by how often each confidence occurs (docs/control.md).
  */
 import type { Application } from "../protocol/application.ts";
-import type { NodeEntry, RungProfile } from "../protocol/fleet.ts";
 import { MAX_OPTIONS, type ExitResult, type Option, type Plan, type PlanReply, type Wishes } from "../protocol/plan.ts";
-import { chain, chainReferenceMs, rightGiven, rungAt } from "./ladder.ts";
+import { allowedRungs, fromCuts, fromInput, type Candidate } from "./candidates.ts";
+import { describe, weighed } from "./explanation.ts";
+import { averageRight, mostMflops, rungAt, wayMs } from "./ladder.ts";
+import type { Machine } from "./machine.ts";
 import { pruned, sameMachine } from "./replan.ts";
 
 export type PlanInput = {
@@ -18,260 +20,254 @@ export type PlanInput = {
   /** Time left for everything, the reply's journey included. */
   remainingMs: number;
   wishes: Wishes;
-  edge: { slowdown: number; overheadMs: number; aheadMs: number; price: number };
-  /** Nodes worth asking, best first; the planner takes the first MAX_NODES. */
-  nodes: { entry: NodeEntry; linkMs: number; aheadMs: number }[];
+  /** Where the exits run one after another. */
+  home: Machine;
+  /** Machines worth asking besides, best first; the planner takes the first MAX_AWAY. */
+  away: readonly Machine[];
   evidence: readonly ExitResult[];
+  weight: number;
+  /** May a second node be asked beside the first where time is short? */
+  hedging?: boolean;
+  explain?: boolean;
 };
 
 /** Two choices are nearly as good as all of them (Mitzenmacher 2001), and keep the plan small. */
-export const MAX_NODES = 2;
-/** What a full run of the ladder must gain over doing nothing more, in accuracy. */
+export const MAX_AWAY = 2;
+/**
+ * What a full run of the ladder must gain over doing nothing more, in accuracy. Without it a price of zero sends to a node
+ * what the edge does equally well, up to .4 points of accuracy under light load (CONTROL §5).
+ */
 const TIE_BREAK = 1e-3;
-/** A first exit costing more than this share of the time left is not run just for its evidence. */
-const FIRST_EXIT_SHARE = 0.25;
+/** What going straight to another machine risks compared with holding an exit first: a refusal or loss after which less time is left. */
+const AWAY_RISK = 0.01;
 /** Kept back for the reply: a share of the deadline between these bounds. */
 const MARGIN = { share: 0.05, minMs: 1, maxMs: 50 };
-/** A node's service time is taken at this multiple of its median: a tail, until more is known. */
-const NODE_TAIL = 1.3;
+/** A second node is asked where less than this share of the time would be left after the first one's upper estimate. */
+const HEDGE_HEADROOM = 0.25;
 
-type Candidate = Option & { index: number; price: number; idleMs: number };
+/** What one exit's row of the table is worth on average, before what getting to the exit costs. */
+type Row = { steps: ("stop" | number)[]; value: number };
 
 export function makePlan(input: PlanInput): PlanReply {
-  const { application, wishes } = input;
+  const { application, wishes, home: homeMachine, evidence } = input;
   const marginMs = Math.min(MARGIN.maxMs, Math.max(MARGIN.minMs, MARGIN.share * input.remainingMs));
   const budgetMs = input.remainingMs - marginMs;
-  const allowed = application.rungs.map((_, rung) => rung < (wishes.maxExit ?? application.rungs.length));
-  const all = [...edgeOptions(input, allowed), ...nodeOptions(input, allowed)];
-  const options = all
-    .filter((option) => option.predictedMs <= budgetMs)
+  const all = everyOption(input);
+  const fitting = all
+    .filter((option) => option.tailMs <= budgetMs)
     .slice(0, MAX_OPTIONS)
     .map((option, index) => ({ ...option, index }));
-  const refusal = refuse(input, all, options, budgetMs);
+  const refusal = refuse(input, all, fitting, budgetMs);
   if (refusal) return refusal;
 
-  const value = valueFunction(application);
-  const edge = options.filter((option) => option.at.tier === "edge");
-  const nodes = options.filter((option) => option.at.tier === "node");
-  const held = input.evidence.at(-1);
-  const next = application.rungs.map((_, exit) => {
-    const here = held?.exit === exit ? HELD : edge.find((option) => option.rung === exit);
-    return here
-      ? rowOfTable(input, exit, here, edge, nodes, budgetMs, value)
-      : rungAt(application, exit).evidence.map(() => "stop" as const);
+  const isHome = (option: Option) => option.at.tier === homeMachine.at.tier;
+  const home = fitting.filter(isHome);
+  const away = fitting.filter((option) => !isHome(option));
+  const held = evidence.at(-1);
+  const arithmetic = TIE_BREAK / mostMflops(application);
+  const rows = application.rungs.map((_, exit): Row => {
+    const here = held?.exit === exit ? null : home.find((option) => option.rung === exit);
+    return here === undefined ? noRow(application, exit) : rowOf(input, exit, here, home, away, budgetMs, arithmetic);
   });
   const first = held
-    ? (next[held.exit]?.[held.bin] ?? "stop")
-    : chooseFirst(application, wishes, edge, nodes, budgetMs, value).index;
+    ? (rows[held.exit]?.steps[held.bin] ?? "stop")
+    : chooseFirst(application, wishes, home, away, rows, arithmetic);
+  const firstIndex = first === "stop" ? -1 : first;
+  const hedge = input.hedging ? hedges(fitting, budgetMs) : null;
   const plan: Plan = {
     planId: input.planId,
-    options: options.map(({ rung, minRung, at, from, predictedMs, workMs }) => ({
-      rung,
-      minRung,
-      at,
-      from,
-      predictedMs: micro(predictedMs),
-      workMs: micro(workMs),
-    })),
-    first: first === "stop" ? -1 : first,
-    next,
-    otherwise: options.map((option) => fallback(application, option, edge, nodes)),
+    options: fitting.map(optionOf),
+    first: firstIndex,
+    next: rows.map((row) => row.steps),
+    otherwise: fitting.map((option) => fallback(application, option, home, away)),
     marginMs,
-    reason: describe(application, options[first === "stop" ? -1 : first], next, options),
+    edgeSlowdown: homeMachine.at.tier === "edge" ? homeMachine.slowdown : 1,
+    weight: input.weight,
+    reason: describe(
+      application,
+      fitting,
+      firstIndex,
+      rows.map((row) => row.steps),
+    ),
+    ...(hedge ? { hedge } : {}),
   };
-  // The edge's options stay, being what its exits are predicted by; a node's only where the table leads there.
-  return { ok: true, plan: pruned(plan, (option) => option.at.tier !== "node") };
+  // The home chain's options stay, being what its exits are predicted by; another machine's only where the table leads there.
+  const kept = pruned(plan, isHome);
+  return { ok: true, plan: input.explain ? { ...kept, explanation: weighed(application, all, budgetMs, kept) } : kept };
 }
 
-/** Every edge rung from the input, shallowest first. `idleMs` is what it would take with nothing queued. */
-function edgeOptions(input: PlanInput, allowed: readonly boolean[]): Candidate[] {
-  const { application, edge } = input;
-  return application.rungs.flatMap((rung, index): Candidate[] => {
-    const way = chain(application, index, "input");
-    if (!allowed[index] || !rung.tiers.includes("edge") || !way) return [];
-    const workMs = chainReferenceMs(application, way, "edge");
-    const idleMs = edge.overheadMs + edge.slowdown * workMs;
-    return [
-      {
-        rung: index,
-        minRung: 0,
-        at: { tier: "edge" },
-        from: "input",
-        predictedMs: idleMs + edge.slowdown * edge.aheadMs,
-        workMs,
-        index: -1,
-        price: edge.price,
-        idleMs,
-      },
-    ];
-  });
-}
-
-/** The rungs each candidate node serves, from the input, deepest first: the deepest is what a node is for. */
-function nodeOptions(input: PlanInput, allowed: readonly boolean[]): Candidate[] {
-  const { application } = input;
-  if (input.wishes.tier === "edge") return [];
-  const shallowest = application.rungs.findIndex((rung, index) => allowed[index] && rung.tiers.includes("edge"));
-  return input.nodes.slice(0, MAX_NODES).flatMap(({ entry, linkMs, aheadMs }) => {
-    const served = entry.registration.applications[application.name];
-    if (!served || served.version !== application.version) return [];
-    return application.rungs
-      .map((rung, index): Candidate | null => {
-        const profile: RungProfile | undefined = served.rungs[String(index)];
-        if (!allowed[index] || !profile || !rung.tiers.includes("node")) return null;
-        const serviceMs = profile.medianMs * entry.load.slowdown;
-        const idleMs = linkMs + NODE_TAIL * serviceMs;
-        return {
-          rung: index,
-          minRung: Math.min(index, shallowest + 1),
-          at: { tier: "node", node: entry.node },
-          from: "input",
-          predictedMs: idleMs + aheadMs,
-          workMs: chainReferenceMs(application, chain(application, index, "input") ?? [], "node"),
-          index: -1,
-          price: entry.load.price,
-          idleMs,
-        };
-      })
-      .filter((option) => option !== null)
-      .reverse();
-  });
+function everyOption(input: PlanInput): Candidate[] {
+  const { application, wishes } = input;
+  const allowed = allowedRungs(application, wishes);
+  const home = fromInput(application, input.home, allowed, 0);
+  if (wishes.tier === "edge") return home;
+  const shallowest = home[0]?.rung ?? -1;
+  const whole: Candidate[] = [];
+  const resumed: Candidate[] = [];
+  for (const machine of input.away.slice(0, MAX_AWAY)) {
+    // Deepest first: the deepest is what another machine is for.
+    const options = fromInput(application, machine, allowed, shallowest + 1).reverse();
+    whole.push(...options);
+    resumed.push(...fromCuts(application, machine, options, home));
+  }
+  return [...home, ...whole, ...resumed];
 }
 
 /** Null when some option fits and the conditions of a strict request can be met; else why not. */
 function refuse(input: PlanInput, all: Candidate[], fitting: Candidate[], budgetMs: number): PlanReply | null {
   const { application, wishes } = input;
   const floor = wishes.deadlinePolicy === "strict" ? (wishes.minAccuracy ?? 0) : 0;
-  if (fitting.some((option) => rungAt(application, option.rung).quality.validation >= floor)) return null;
-  const good = all.filter((option) => rungAt(application, option.rung).quality.validation >= floor);
-  if (good.length === 0) {
+  const good = (option: Candidate) => rungAt(application, option.rung).quality.validation >= floor;
+  if (fitting.some(good)) return null;
+  const able = all.filter(good);
+  if (able.length === 0) {
     return all.length === 0
       ? { ok: false, code: "overloaded", detail: "no machine that serves this application as asked is connected" }
       : { ok: false, code: "deadline_unmeetable", detail: `no rung at hand reaches an accuracy of ${floor}` };
   }
-  const least = Math.min(...good.map((option) => option.predictedMs));
-  const idle = Math.min(...good.map((option) => option.idleMs));
+  const least = Math.min(...able.map((option) => option.predictedMs));
+  const idle = Math.min(...able.map((option) => option.idleMs));
   const left = `${round(Math.max(0, budgetMs))} ms are left`;
-  return idle <= budgetMs
-    ? {
-        ok: false,
-        code: "overloaded",
-        detail: `the machines are busy: the fastest answer needs ${round(least)} ms, ${left}`,
-        predictedMs: least,
-      }
-    : {
-        ok: false,
-        code: "deadline_unmeetable",
-        detail: `the fastest answer needs ${round(idle)} ms, ${left}`,
-        predictedMs: idle,
-      };
+  if (idle > budgetMs) {
+    const detail = `the fastest answer needs ${round(idle)} ms, ${left}`;
+    return { ok: false, code: "deadline_unmeetable", detail, predictedMs: idle };
+  }
+  const detail = `the machines are busy: the fastest answer needs ${round(least)} ms, ${left}`;
+  return { ok: false, code: "overloaded", detail, predictedMs: least };
 }
 
-/** P(right) less what the work costs where it is done; ε counts arithmetic, so that places compare: a run of everything costs TIE_BREAK. */
-function valueFunction(
-  application: Application,
-): (right: number, option: Candidate, saved: { workMs: number; mflops: number }) => number {
-  const everything = Math.max(...application.rungs.map((rung) => rung.mflops.cumulative));
-  return (right, option, saved) => {
-    const mflops = rungAt(application, option.rung).mflops.cumulative - saved.mflops;
-    return right - option.price * (option.workMs - saved.workMs) - (TIE_BREAK * mflops) / everything;
-  };
-}
-
-const NOTHING_SAVED = { workMs: 0, mflops: 0 };
-
-type Value = ReturnType<typeof valueFunction>;
-
-/** Before any evidence: the cheapest edge exit if it is cheap enough, else whatever is most accurate on average. */
-function chooseFirst(
-  application: Application,
-  wishes: Wishes,
-  edge: Candidate[],
-  nodes: Candidate[],
-  budgetMs: number,
-  value: Value,
-): Candidate {
-  const cheapest = edge[0];
-  const wantsNode = wishes.tier === "node" && nodes.length > 0;
-  if (cheapest && !wantsNode && (nodes.length === 0 || cheapest.predictedMs <= FIRST_EXIT_SHARE * budgetMs))
-    return cheapest;
-  const pool = wantsNode ? nodes : [...edge, ...nodes];
-  const worth = (option: Candidate) =>
-    value(rungAt(application, option.rung).quality.validation, option, NOTHING_SAVED);
-  return pool.reduce((best, option) => (worth(option) > worth(best) ? option : best));
-}
-
-/** An exit held before the plan begins has cost nothing of this plan's time. */
-const HELD = { predictedMs: 0, workMs: 0 };
-
-/** For one exit: per confidence bin, stop or the option with the best value among those still in time from here. */
-function rowOfTable(
-  input: PlanInput,
-  exit: number,
-  here: { predictedMs: number; workMs: number },
-  edge: Candidate[],
-  nodes: Candidate[],
-  budgetMs: number,
-  value: Value,
-): ("stop" | number)[] {
-  const { application, wishes } = input;
-  const rows = rungAt(application, exit).evidence;
-  // The edge goes on from where it is; a node, and an edge that holds only foreign evidence, start over.
-  const done =
-    here === HELD ? NOTHING_SAVED : { workMs: here.workMs, mflops: rungAt(application, exit).mflops.cumulative };
-  const reachable = [
-    ...edge.filter((option) => option.rung > exit && (here === HELD || continues(application, option.rung, exit))),
-    ...nodes.filter((option) => option.rung > exit && here.predictedMs + option.predictedMs <= budgetMs),
-  ];
-  return rows.map((row, bin) => {
-    const right = (option: Candidate) => rightGiven(application, exit, bin, option.rung);
-    const short =
-      (wishes.minConfidence !== undefined && row.to <= wishes.minConfidence) ||
-      (wishes.minAccuracy !== undefined && rightGiven(application, exit, bin, exit) < wishes.minAccuracy);
-    let best: Candidate | null = null;
-    let bestValue = short ? Number.NEGATIVE_INFINITY : rightGiven(application, exit, bin, exit);
-    for (const option of reachable) {
-      const worth = value(right(option), option, option.at.tier === "edge" ? done : NOTHING_SAVED);
-      if (worth > bestValue) [best, bestValue] = [option, worth];
-    }
-    return best ? best.index : "stop";
-  });
-}
-
-/** Does running on from `exit` lead to `rung` without starting over? */
-function continues(application: Application, rung: number, exit: number): boolean {
-  return chain(application, rung, exit) !== null;
+/** An exit that nothing in this plan reaches. */
+function noRow(application: Application, exit: number): Row {
+  return { steps: rungAt(application, exit).evidence.map(() => "stop" as const), value: Number.NEGATIVE_INFINITY };
 }
 
 /**
- * After a refusal or loss: from a node to the deepest edge rung in the plan, from the edge to the deepest node
- * option, else to the same rung at another node. Whoever follows it looks at the time left again.
+ * For one exit: per confidence bin, stop or the option with the best value among those still in time from here. All
+ * deeper options are compared, not only the next: gains are not monotone in depth. `here` is null for an exit held before
+ * the plan began: it has cost nothing of this plan's time, and its tensor is elsewhere.
  */
-function fallback(application: Application, failed: Candidate, edge: Candidate[], nodes: Candidate[]): number {
-  const byQuality = (a: Candidate, b: Candidate) =>
-    rungAt(application, b.rung).quality.validation - rungAt(application, a.rung).quality.validation;
-  const elsewhere = nodes.filter((option) => !sameMachine(option, failed)).sort(byQuality)[0];
-  if (failed.at.tier === "node") return (elsewhere ?? [...edge].sort(byQuality)[0])?.index ?? -1;
-  return elsewhere?.index ?? -1;
+function rowOf(
+  input: PlanInput,
+  exit: number,
+  here: Candidate | null,
+  home: readonly Candidate[],
+  away: readonly Candidate[],
+  budgetMs: number,
+  arithmetic: number,
+): Row {
+  const { application, wishes } = input;
+  const { evidence, mflops } = rungAt(application, exit);
+  const elapsedMs = here?.predictedMs ?? 0;
+  const reachable: { option: Candidate; charge: number }[] = [];
+  for (const option of home) {
+    if (option.rung <= exit) continue;
+    const goesOn = here !== null && wayMs(application, "edge", option.rung, exit) !== null;
+    // A home variant that starts over takes its own time after what has passed; a chain's time counts from its start.
+    if (!goesOn && elapsedMs + option.tailMs > budgetMs) continue;
+    const own = rungAt(application, option.rung).mflops.cumulative;
+    const charge = goesOn
+      ? option.cost - here.cost + arithmetic * (own - mflops.cumulative)
+      : option.cost + arithmetic * own;
+    reachable.push({ option, charge });
+  }
+  for (const option of away) {
+    if (option.rung <= exit || elapsedMs + option.tailMs > budgetMs) continue;
+    if (option.from !== "input" && (option.from !== exit || here === null)) continue;
+    const done = option.from === "input" ? 0 : mflops.cumulative;
+    const charge = option.cost + arithmetic * (rungAt(application, option.rung).mflops.cumulative - done);
+    reachable.push({ option, charge });
+  }
+  let total = 0;
+  let value = 0;
+  const steps = evidence.map((row) => {
+    const stay = row.right[exit] ?? 0;
+    const short =
+      (wishes.minConfidence !== undefined && row.to <= wishes.minConfidence) ||
+      (wishes.minAccuracy !== undefined && stay < wishes.minAccuracy);
+    let best: number | "stop" = "stop";
+    let bestValue = short ? Number.NEGATIVE_INFINITY : stay;
+    for (const { option, charge } of reachable) {
+      const worth = (row.right[option.rung] ?? 0) - charge;
+      if (worth > bestValue) [best, bestValue] = [option.index, worth];
+    }
+    total += row.count;
+    value += row.count * (best === "stop" ? stay : bestValue);
+    return best;
+  });
+  return { steps, value: total > 0 ? value / total : 0 };
 }
 
-/** The plan in words, for people reading a reply. */
-function describe(
+/** Before any evidence: the first step that leads to most, at home by its row of the table, elsewhere by its average. */
+function chooseFirst(
   application: Application,
-  first: Candidate | undefined,
-  next: Plan["next"],
-  options: Candidate[],
-): string {
-  const name = (option: Candidate) =>
-    `${rungAt(application, option.rung).name} on ${option.at.tier === "node" ? option.at.node : `the ${option.at.tier}`}`;
-  if (!first) return "the evidence that came with the request suffices";
-  const goals = [...new Set((next[first.rung] ?? []).filter((step) => step !== "stop"))]
-    .map((index) => options[index as number])
-    .filter((option) => option !== undefined);
-  const start = `start with ${name(first)}`;
-  return first.at.tier === "node" || goals.length === 0
-    ? start
-    : `${start}; if unsure, ${goals.map(name).join(" or ")}`;
+  wishes: Wishes,
+  home: readonly Candidate[],
+  away: readonly Candidate[],
+  rows: readonly Row[],
+  arithmetic: number,
+): number | "stop" {
+  const wantsNode = wishes.tier === "node" && away.some((option) => option.at.tier === "node");
+  let best: Candidate | null = null;
+  let bestWorth = Number.NEGATIVE_INFINITY;
+  const consider = (option: Candidate, worth: number) => {
+    if (worth > bestWorth) [best, bestWorth] = [option, worth];
+  };
+  const effort = (option: Candidate) => option.cost + arithmetic * rungAt(application, option.rung).mflops.cumulative;
+  for (const option of wantsNode ? [] : home) {
+    // A rung further down a chain passes the exits before it, so the chain's beginning decides for it.
+    const begins =
+      rungAt(application, option.rung).resumesFrom === "input" || !home.some(({ rung }) => rung < option.rung);
+    if (begins) consider(option, (rows[option.rung]?.value ?? 0) - effort(option));
+  }
+  for (const option of away) {
+    if (option.from !== "input") continue;
+    consider(option, (1 - AWAY_RISK) * averageRight(application, option.rung) - effort(option));
+  }
+  const chosen = best as Candidate | null;
+  return chosen ? chosen.index : "stop";
+}
+
+/**
+ * After a refusal or loss: from another machine to a third one, else to the deepest home rung in the plan; from home to the
+ * deepest option elsewhere. Whoever follows it looks at the time left again.
+ */
+function fallback(
+  application: Application,
+  failed: Candidate,
+  home: readonly Candidate[],
+  away: readonly Candidate[],
+): number {
+  const deepest = (options: readonly Candidate[]): Candidate | undefined => {
+    let best: Candidate | undefined;
+    for (const option of options) {
+      if (option.from !== "input" || sameMachine(option, failed)) continue;
+      if (!best || quality(application, option) > quality(application, best)) best = option;
+    }
+    return best;
+  };
+  return (deepest(away) ?? deepest(home))?.index ?? -1;
+}
+
+/** Per option of a node, the same rung at another node where the first one's upper estimate leaves little time. */
+function hedges(options: readonly Candidate[], budgetMs: number): number[] {
+  return options.map((option) => {
+    if (option.at.tier !== "node" || budgetMs - option.tailMs >= HEDGE_HEADROOM * budgetMs) return -1;
+    return options.findIndex(
+      (other) =>
+        other.at.tier === "node" &&
+        other.rung === option.rung &&
+        other.from === option.from &&
+        !sameMachine(other, option),
+    );
+  });
+}
+
+function quality(application: Application, option: Option): number {
+  return rungAt(application, option.rung).quality.validation;
+}
+
+function optionOf({ rung, minRung, at, from, predictedMs, workMs }: Candidate): Option {
+  return { rung, minRung, at, from, predictedMs: micro(predictedMs), workMs: micro(workMs) };
 }
 
 /** Whole microseconds: what travels need not carry the rest. */

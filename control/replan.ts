@@ -28,6 +28,7 @@ export function pruned(plan: Plan, kept: (option: Option) => boolean): Plan {
     if (index < 0 || used.has(index)) return;
     used.add(index);
     use(plan.otherwise[index] ?? -1);
+    use(plan.hedge?.[index] ?? -1);
   };
   use(plan.first);
   for (const row of plan.next) for (const step of row) if (step !== "stop") use(step);
@@ -43,5 +44,6 @@ export function pruned(plan: Plan, kept: (option: Option) => boolean): Plan {
     first: moved(plan.first),
     next: plan.next.map((row) => row.map((step) => (step === "stop" ? step : moved(step)))),
     otherwise: remaining.map((index) => moved(plan.otherwise[index] ?? -1)),
+    ...(plan.hedge ? { hedge: remaining.map((index) => moved(plan.hedge?.[index] ?? -1)) } : {}),
   };
 }

@@ -12,7 +12,11 @@ export type QueuedWork = {
   deadlineAt: number;
   /** Predicted time it will occupy the executor. */
   workMs: number;
+  /** Kept free before its deadline, so that it is in time even when it takes longer than expected. 0 where absent. */
+  reserveMs?: number;
 };
+
+const NOTHING: ReadonlySet<string> = new Set();
 
 export class RunQueue<W extends QueuedWork> {
   /** Sorted by deadline; first come, first served among equals. */
@@ -59,28 +63,47 @@ export class RunQueue<W extends QueuedWork> {
   }
 
   /**
-   * The most work that could be added with that deadline so that it and everything admitted before still make theirs.
-   * Negative when not even nothing would be in time. Work already predicted late takes nothing from the newcomer's
-   * rights; only slack it would newly lose counts.
+   * The most work that could be added with that deadline so that it and everything admitted before still make theirs,
+   * reserves kept. Negative when not even nothing would be in time. Work already predicted late takes nothing from the
+   * newcomer's rights, only slack it would newly lose counts; work that has begun to use up its reserve has none left.
+   * Work named in `without` is taken for gone.
    */
-  slackMs(deadlineAt: number, now: number): number {
+  slackMs(deadlineAt: number, now: number, without: ReadonlySet<string> = NOTHING): number {
+    return this.#slackMs({ deadlineAt, workMs: 0 }, now, without);
+  }
+
+  /** The demand test: would `work` and everything admitted before it, less what is named in `without`, still make their deadlines? */
+  admits(work: QueuedWork, now: number, without: ReadonlySet<string> = NOTHING): boolean {
+    const waiting = without.size === 0 ? this.#waiting : this.#waiting.filter(({ id }) => !without.has(id));
+    return waiting.length < this.#limit && work.workMs <= this.#slackMs(work, now, without);
+  }
+
+  /** The most that may run now, before everything that waits, without making late what would be in time without it. */
+  headroomMs(now: number): number {
+    let finishAt = now;
+    let slackMs = Number.POSITIVE_INFINITY;
+    for (const queued of this.#waiting) {
+      finishAt += queued.workMs;
+      if (finishAt <= queued.deadlineAt) slackMs = Math.min(slackMs, queued.deadlineAt - finishAt);
+    }
+    return slackMs;
+  }
+
+  #slackMs({ deadlineAt, reserveMs = 0 }: Omit<QueuedWork, "id">, now: number, without: ReadonlySet<string>): number {
     let finishAt = now + this.busyMs(now);
     let slackMs = Number.POSITIVE_INFINITY;
     let placed = false;
     for (const queued of this.#waiting) {
+      if (without.has(queued.id)) continue;
       if (!placed && queued.deadlineAt > deadlineAt) {
-        slackMs = deadlineAt - finishAt;
+        slackMs = deadlineAt - reserveMs - finishAt;
         placed = true;
       }
       finishAt += queued.workMs;
-      if (placed && finishAt <= queued.deadlineAt) slackMs = Math.min(slackMs, queued.deadlineAt - finishAt);
+      const leftMs = queued.deadlineAt - finishAt;
+      if (placed && leftMs >= 0) slackMs = Math.min(slackMs, Math.max(0, leftMs - (queued.reserveMs ?? 0)));
     }
-    return placed ? slackMs : deadlineAt - finishAt;
-  }
-
-  /** The demand test: would `work` and everything admitted before it still make their deadlines? */
-  admits(work: QueuedWork, now: number): boolean {
-    return this.#waiting.length < this.#limit && work.workMs <= this.slackMs(work.deadlineAt, now);
+    return placed ? slackMs : deadlineAt - reserveMs - finishAt;
   }
 
   /** Inserts without asking; admission is the caller's decision. */

@@ -5,11 +5,20 @@
  * request); table `jti` holds the connect tokens taken in the last minute. What belongs to a connection lies in its
  * socket's attachment. The ledger is memory: when the object is lost, callers fall back and the socket goes on.
  *
+ * The alarm rings every RENEW_EVERY_MS while there is a connection: it renews the node's registration at the
+ * coordinator, and finds a node that fell silent while nobody asked for it.
+ *
  * Close codes: 1002 protocol error, 1003 text, 1007 bad header, 1008 out of turn, 1009 too large, 4001 superseded,
- * 4003 revoked.
+ * 4002 no sign of life, 4003 revoked.
  */
 import { DurableObject } from "cloudflare:workers";
-import { Gateway, type GatewayEffect, type GatewayLink, type GatewayMemory } from "../control/gateway.ts";
+import {
+  Gateway,
+  RENEW_EVERY_MS,
+  type GatewayEffect,
+  type GatewayLink,
+  type GatewayMemory,
+} from "../control/gateway.ts";
 import { MAX_LIVES } from "../control/ledger.ts";
 import { clockOf } from "../functions/clock.ts";
 import { coordinator } from "../functions/stubs.ts";
@@ -24,7 +33,7 @@ import type { GatewayStatus, NodeGatewayRpc } from "../protocol/services.ts";
 type GatewayEnv = Pick<FleetEnv, "DYSTRI_CLOCK" | "COORDINATOR">;
 type Waiter = { resolve: (reply: NodeReply) => void; timer: ReturnType<typeof setTimeout> };
 
-const FROM_AGENT = ["hello", "answer", "refusal", "drain"] as const satisfies readonly ToGateway["kind"][];
+const FROM_AGENT = ["hello", "answer", "refusal", "drain", "alive"] as const satisfies readonly ToGateway["kind"][];
 
 export class NodeGateway extends DurableObject<GatewayEnv> implements NodeGatewayRpc {
   readonly #clock: Clock;
@@ -46,6 +55,7 @@ export class NodeGateway extends DurableObject<GatewayEnv> implements NodeGatewa
     this.#saved = ctx.storage.kv.get<GatewayMemory>("memory") ?? { node, epoch: 0, registration: null, revoked: null };
     const link = this.#resume(this.#saved.epoch);
     this.#gateway = new Gateway(name, this.#saved, link, this.#clock.arrive());
+    if (link) ctx.waitUntil(this.#armIfUnarmed());
   }
 
   /** The upgrade that the API Worker forwards after it has verified certificate and token; see CONNECT_HEADERS. */
@@ -71,6 +81,7 @@ export class NodeGateway extends DurableObject<GatewayEnv> implements NodeGatewa
     this.#socket = server;
     server.serializeAttachment(this.#gateway.link);
     this.#log("node_connected", {});
+    await this.#arm();
     return new Response(null, { status: 101, webSocket: client });
   }
 
@@ -85,7 +96,10 @@ export class NodeGateway extends DurableObject<GatewayEnv> implements NodeGatewa
     }
     return new Promise<NodeReply>((resolve) => {
       const waitMs = Math.min(job.remainingMs, MAX_DEADLINE_MS);
-      const timer = setTimeout(() => this.#apply(this.#gateway.expire(job.ticket, this.#clock.arrive())), waitMs);
+      const timer = setTimeout(() => {
+        this.#hearHeartbeat();
+        this.#apply(this.#gateway.expire(job.ticket, this.#clock.arrive()));
+      }, waitMs);
       this.#waiting.set(job.ticket, { resolve, timer });
       this.#apply(effects);
     });
@@ -107,6 +121,19 @@ export class NodeGateway extends DurableObject<GatewayEnv> implements NodeGatewa
     this.#socket = null;
     this.#log("node_revoked", {});
     await this.#reporting;
+  }
+
+  /** Armed anew before anything else: an alarm that throws is tried a few times and then never again. */
+  override async alarm(): Promise<void> {
+    const now = this.#clock.arrive();
+    if (!this.#gateway.link) return;
+    await this.#arm();
+    try {
+      this.#hearHeartbeat();
+      this.#apply(this.#gateway.renew(now));
+    } catch (error) {
+      this.#log("alarm_failed", { detail: String(error) });
+    }
   }
 
   override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
@@ -148,6 +175,7 @@ export class NodeGateway extends DurableObject<GatewayEnv> implements NodeGatewa
       else if (effect.do === "close") this.#close(effect.epoch, effect.code, effect.reason);
       else if (effect.do === "save") this.#save();
       else if (effect.do === "report") this.#report();
+      else if (effect.do === "wake") this.#wake(effect.afterMs);
     }
   }
 
@@ -181,6 +209,22 @@ export class NodeGateway extends DurableObject<GatewayEnv> implements NodeGatewa
     const { memory, link } = this.#gateway;
     if (memory !== this.#saved) this.ctx.storage.kv.put("memory", (this.#saved = memory));
     if (link) this.#socket?.serializeAttachment(link);
+  }
+
+  #wake(afterMs: number): void {
+    setTimeout(() => {
+      this.#hearHeartbeat();
+      this.#apply(this.#gateway.tick(this.#clock.arrive()));
+    }, afterMs);
+  }
+
+  #arm(): Promise<void> {
+    return this.ctx.storage.setAlarm(this.#clock.now() + RENEW_EVERY_MS);
+  }
+
+  /** An alarm that was lost is set again by whatever woke the object. */
+  async #armIfUnarmed(): Promise<void> {
+    if ((await this.ctx.storage.getAlarm()) === null) await this.#arm();
   }
 
   /** In the background, one at a time, the latest state last. */

@@ -10,12 +10,13 @@ import { clockOf } from "../functions/clock.ts";
 import { coordinator } from "../functions/stubs.ts";
 import { applications } from "../functions/generated/catalogue.ts";
 import type { Clock } from "../protocol/clock.ts";
+import type { Insight } from "../protocol/insight.ts";
 import { fromJsonText, toJsonText, type JsonText } from "../protocol/json-text.ts";
 import type { PlanReply, PlanRequest, Report } from "../protocol/plan.ts";
 import type { KeyRecord, UserControllerRpc } from "../protocol/services.ts";
 
 /** What the object needs of its Worker's environment. */
-export type UserControllerEnv = Pick<ApiEnv, "DYSTRI_CLOCK" | "COORDINATOR">;
+export type UserControllerEnv = Pick<ApiEnv, "DYSTRI_CLOCK" | "DYSTRI_HEDGING" | "COORDINATOR">;
 
 /** Keys one user may have, revoked ones included: bounds the table and the constructor's read. */
 const MAX_KEYS = 100;
@@ -25,6 +26,8 @@ export class UserController extends DurableObject<UserControllerEnv> implements 
   readonly #sql: SqlStorage;
   readonly #keys = new Map<string, KeyRecord>();
   readonly #controller: Controller;
+  /** The coordinator to talk to: the global one until a view names another. */
+  #parent: string | undefined;
 
   constructor(ctx: DurableObjectState, env: UserControllerEnv) {
     super(ctx, env);
@@ -36,15 +39,16 @@ export class UserController extends DurableObject<UserControllerEnv> implements 
     for (const key of this.#sql.exec<KeyRecord>("SELECT id, digest, label, createdAt, revokedAt FROM keys")) {
       this.#keys.set(key.digest, key);
     }
-    this.#controller = new Controller(ctx.id.toString(), applications, this.#stored());
+    this.#controller = new Controller(ctx.id.name ?? ctx.id.toString(), applications, this.#stored(), {
+      hedging: env.DYSTRI_HEDGING === "on",
+    });
   }
 
   /** Decides from memory: no storage, no call to anyone. An old view is refreshed after the answer has left. */
   async plan(question: JsonText<PlanRequest>): Promise<JsonText<PlanReply>> {
     const now = this.#clock.arrive();
     const request = fromJsonText(question);
-    const key = this.#keys.get(request.secretDigest);
-    if (!key || key.revokedAt !== null) {
+    if (!this.#knows(request.secretDigest)) {
       return toJsonText({ ok: false, code: "unauthenticated", detail: "the API key is missing or not valid" });
     }
     const { reply, effects } = this.#controller.plan(request, now, crypto.randomUUID());
@@ -55,6 +59,10 @@ export class UserController extends DurableObject<UserControllerEnv> implements 
   async report(report: JsonText<Report>): Promise<void> {
     const now = this.#clock.arrive();
     this.#carryOut(this.#controller.report(fromJsonText(report), now));
+  }
+
+  async insight(secretDigest: string): Promise<JsonText<Insight> | null> {
+    return this.#knows(secretDigest) ? toJsonText(this.#controller.insight(this.#clock.arrive())) : null;
   }
 
   async addKey(key: { id: string; digest: string; label: string }): Promise<KeyRecord> {
@@ -86,6 +94,10 @@ export class UserController extends DurableObject<UserControllerEnv> implements 
     return [...this.#keys.values()].map(({ id, label, createdAt, revokedAt }) => ({ id, label, createdAt, revokedAt }));
   }
 
+  #knows(secretDigest: string): boolean {
+    return this.#keys.get(secretDigest)?.revokedAt === null;
+  }
+
   #carryOut(effects: ControllerEffects): void {
     if (effects.store) this.#store(effects.store);
     if (effects.exchange) this.ctx.waitUntil(this.#exchange(effects.exchange));
@@ -94,7 +106,8 @@ export class UserController extends DurableObject<UserControllerEnv> implements 
   /** Failure is silent by design: the view ages, and old views lose weight (docs/design.md, "When things fail"). */
   async #exchange(exchange: NonNullable<ControllerEffects["exchange"]>): Promise<void> {
     try {
-      const reply = await this.#clock.settled(coordinator(this.env).exchange(exchange));
+      const reply = await this.#clock.settled(coordinator(this.env, this.#parent).exchange(exchange));
+      if (reply.kind === "view") this.#parent = reply.view.parent;
       this.#controller.absorb(reply, this.#clock.now());
     } catch (error) {
       console.warn(JSON.stringify({ event: "exchange_failed", component: "user-controller", error: String(error) }));
@@ -109,6 +122,6 @@ export class UserController extends DurableObject<UserControllerEnv> implements 
     const row = this.#sql.exec<{ json: string }>("SELECT json FROM state WHERE name = 'controller'").toArray()[0];
     if (!row) return null;
     const snapshot = JSON.parse(row.json) as ControllerSnapshot;
-    return snapshot.schema === 1 ? snapshot : null;
+    return snapshot.schema === 2 ? snapshot : null;
   }
 }

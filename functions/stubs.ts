@@ -5,6 +5,7 @@
  */
 import { DystriError } from "../protocol/errors.ts";
 import type { EdgeJob, EdgeJobMessage, RunResult } from "../protocol/inference.ts";
+import type { Insight } from "../protocol/insight.ts";
 import { fromJsonText, toJsonText } from "../protocol/json-text.ts";
 import type { PlanReply, PlanRequest, Report } from "../protocol/plan.ts";
 import {
@@ -18,9 +19,10 @@ import {
 
 type Objects = Pick<ApiEnv, "USER_CONTROLLER" | "NODE_GATEWAY" | "COORDINATOR">;
 
-export type UserControllerStub = Omit<UserControllerRpc, "plan" | "report"> & {
+export type UserControllerStub = Omit<UserControllerRpc, "plan" | "report" | "insight"> & {
   plan(request: PlanRequest): Promise<PlanReply>;
   report(report: Report): Promise<void>;
+  insight(secretDigest: string): Promise<Insight | null>;
 };
 
 export function userController(env: Pick<Objects, "USER_CONTROLLER">, name: string): UserControllerStub {
@@ -28,21 +30,52 @@ export function userController(env: Pick<Objects, "USER_CONTROLLER">, name: stri
   return {
     plan: async (request) => fromJsonText(await stub.plan(toJsonText(request))),
     report: (report) => stub.report(toJsonText(report)),
+    insight: async (digest) => {
+      const text = await stub.insight(digest);
+      return text === null ? null : fromJsonText(text);
+    },
     addKey: (key) => stub.addKey(key),
     revokeKey: (id) => stub.revokeKey(id),
     keys: () => stub.keys(),
   };
 }
 
-export function coordinator(env: Pick<Objects, "COORDINATOR">): CoordinatorRpc {
-  return env.COORDINATOR.getByName(COORDINATOR_NAME) as unknown as CoordinatorRpc;
+/** `name`: the `parent` of the last view, where there is one. */
+export function coordinator(
+  env: Pick<Objects, "COORDINATOR"> & { DYSTRI_REGION?: string },
+  name: string = COORDINATOR_NAME,
+): CoordinatorRpc {
+  return env.COORDINATOR.getByName(name, placement(env.DYSTRI_REGION)) as unknown as CoordinatorRpc;
 }
 
 export function nodeGateway(
   env: Pick<Objects, "NODE_GATEWAY"> & { DYSTRI_REGION: string },
   node: string,
 ): NodeGatewayRpc & { fetch(request: Request): Promise<Response> } {
-  return env.NODE_GATEWAY.getByName(gatewayName(env.DYSTRI_REGION, node)) as unknown as ReturnType<typeof nodeGateway>;
+  const name = gatewayName(env.DYSTRI_REGION, node);
+  const stub = env.NODE_GATEWAY.getByName(name, placement(env.DYSTRI_REGION));
+  return stub as unknown as ReturnType<typeof nodeGateway>;
+}
+
+/** The platform's names of places; it reads a hint at an object's first call only, and may not follow it. */
+const LOCATION_HINTS: readonly DurableObjectLocationHint[] = [
+  "wnam",
+  "enam",
+  "sam",
+  "weur",
+  "eeur",
+  "apac",
+  "apac-ne",
+  "apac-se",
+  "oc",
+  "afr",
+  "me",
+];
+
+/** Where an object of this region should live. A region that the platform has no name for says nothing: the first caller decides. */
+function placement(region: string | undefined): DurableObjectNamespaceGetDurableObjectOptions {
+  const locationHint = LOCATION_HINTS.find((hint) => hint === region);
+  return locationHint === undefined ? {} : { locationHint };
 }
 
 /** A job handle whose calls are pipelined: `open(job).result()` is one journey. Disposing it lets the callee go. */

@@ -9,33 +9,26 @@ import type { NativeOptions } from "./onnx.ts";
 export type ComputeOptions = { models: string; applications: readonly string[]; native: NativeOptions };
 
 /** `start` comes with a job's first stage only. */
-export type StageRun = { id: string; application: string; start: Start | null; rung: number; topK: number };
-export type ComputeRequest = ({ do: "run" } & StageRun) | { do: "forget"; id: string };
+export type StageJob = { id: string; start: Start | null; topK: number };
+/** One stage for several jobs of an application at once. */
+export type StageRun = { application: string; rung: number; jobs: StageJob[] };
+/** How the stage ended for one job; one that failed is forgotten. */
+export type StageEnd = { id: string; exit: ExitResult } | { id: string; code: "bad_input" | "failed"; message: string };
+export type ComputeRequest = ({ do: "run"; run: number } & StageRun) | { do: "forget"; id: string };
 export type ComputeReply =
   | { did: "load"; applications: Application[] }
   | { did: "refuse"; name: string; message: string }
-  | { did: "run"; id: string; exit: ExitResult }
-  | { did: "fail"; id: string; code: "bad_input" | "failed"; message: string };
+  | { did: "run"; run: number; ends: StageEnd[] };
 
-/** A stage that did not end with an answer. */
-export class StageError extends Error {
-  override readonly name = "StageError";
-  readonly code: "bad_input" | "failed";
-
-  constructor(code: "bad_input" | "failed", message: string) {
-    super(message);
-    this.code = code;
-  }
-}
-
-type Waiter = { resolve: (exit: ExitResult) => void; reject: (error: Error) => void };
+type Waiter = { resolve: (ends: StageEnd[]) => void; reject: (error: Error) => void };
 
 export class Compute {
   readonly applications: readonly Application[];
   /** Settles when the thread has died, which it never does of itself. */
   readonly died: Promise<Error>;
   readonly #worker: Worker;
-  readonly #waiting = new Map<string, Waiter>();
+  readonly #waiting = new Map<number, Waiter>();
+  #runs = 0;
 
   private constructor(worker: Worker, applications: readonly Application[]) {
     this.#worker = worker;
@@ -67,11 +60,12 @@ export class Compute {
       : new Error(message);
   }
 
-  /** Runs one stage of a job. Rejects with StageError; the job is then forgotten. */
-  run(stage: StageRun): Promise<ExitResult> {
+  /** Runs one stage, for several jobs at once; ends in the jobs' order. Rejects only when the thread has died. */
+  run(stage: StageRun): Promise<StageEnd[]> {
     return new Promise((resolve, reject) => {
-      this.#waiting.set(stage.id, { resolve, reject });
-      this.#worker.postMessage({ do: "run", ...stage } satisfies ComputeRequest);
+      const run = ++this.#runs;
+      this.#waiting.set(run, { resolve, reject });
+      this.#worker.postMessage({ do: "run", run, ...stage } satisfies ComputeRequest);
     });
   }
 
@@ -85,10 +79,9 @@ export class Compute {
   }
 
   #receive(reply: ComputeReply): void {
-    if (reply.did !== "run" && reply.did !== "fail") return;
-    const waiter = this.#waiting.get(reply.id);
-    this.#waiting.delete(reply.id);
-    if (reply.did === "run") waiter?.resolve(reply.exit);
-    else waiter?.reject(new StageError(reply.code, reply.message));
+    if (reply.did !== "run") return;
+    const waiter = this.#waiting.get(reply.run);
+    this.#waiting.delete(reply.run);
+    waiter?.resolve(reply.ends);
   }
 }

@@ -6,7 +6,7 @@ import { MAX_IN_FLIGHT } from "../protocol/limits.ts";
 import type { AnswerHeader, JobHeader, RefusalHeader } from "../protocol/node-messages.ts";
 import type { ExitResult } from "../protocol/plan.ts";
 import type { Start } from "../protocol/tensor.ts";
-import { StageError, type Compute } from "./compute.ts";
+import type { Compute, StageEnd } from "./compute.ts";
 import { log } from "./log.ts";
 
 export type Reply = { kind: "answer"; header: AnswerHeader } | { kind: "refusal"; header: RefusalHeader };
@@ -69,35 +69,52 @@ export class Executor {
   }
 
   #follow(step: Step): void {
-    const held = this.#held.get(step.id);
-    if (!held) return;
     if (step.do === "run") {
-      void this.#runStage(step.id, step.rung, held);
+      void this.#runStage(step);
       return;
     }
+    const held = this.#held.get(step.id);
+    if (!held) return;
     this.#held.delete(step.id);
     this.#compute.forget(step.id);
     if (step.do === "late") this.#refuse(held, "too_late", REFUSALS.too_late);
     else if (step.do === "answer" && held.exit) {
-      const { queueMs, computeMs } = step;
-      held.reply({ kind: "answer", header: { exit: held.exit, queueMs, computeMs, backlogMs: this.backlogMs } });
+      const { queueMs, computeMs, batch } = step;
+      const header = { exit: held.exit, queueMs, computeMs, batch, backlogMs: this.backlogMs };
+      held.reply({ kind: "answer", header });
     }
   }
 
-  async #runStage(id: string, rung: number, held: Held): Promise<void> {
-    const { application, topK } = held.header;
-    const start = held.start;
-    held.start = null;
+  /** Runs a stage for a batch. Jobs of one batch are of one application. */
+  async #runStage({ batch, ids, rung }: Extract<Step, { do: "run" }>): Promise<void> {
+    const jobs = ids.flatMap((id) => {
+      const held = this.#held.get(id);
+      if (!held) return [];
+      const job = { id, start: held.start, topK: held.header.topK, application: held.header.application };
+      held.start = null;
+      return [job];
+    });
+    const application = jobs[0]?.application ?? "";
+    let ends: StageEnd[];
     try {
-      held.exit = await this.#compute.run({ id, application, start, rung, topK });
-      this.#follow(this.#machine.stageEnded(id, performance.now()));
+      ends = await this.#compute.run({ application, rung, jobs });
     } catch (error) {
-      this.#machine.failed(id, performance.now());
-      this.#held.delete(id);
-      const detail = error instanceof Error ? error.message : String(error);
-      log("executor", "job_failed", { application, rung, detail });
-      this.#refuse(held, error instanceof StageError ? error.code : "failed", detail);
+      const message = error instanceof Error ? error.message : String(error);
+      ends = ids.map((id) => ({ id, code: "failed", message }));
     }
+    const now = performance.now();
+    for (const end of ends) {
+      const held = this.#held.get(end.id);
+      if (!held) continue;
+      if ("exit" in end) held.exit = end.exit;
+      else {
+        this.#machine.failed(end.id, now);
+        this.#held.delete(end.id);
+        log("executor", "job_failed", { application, rung, detail: end.message });
+        this.#refuse(held, end.code, end.message);
+      }
+    }
+    for (const step of this.#machine.stageEnded(batch, now)) this.#follow(step);
     this.#dispatch();
   }
 

@@ -32,7 +32,7 @@ const DEAD_AFTER_MS = 3 * BEAT_MS;
  */
 const MOST_TAKEOVERS = 3;
 const SETTLED_MS = 60_000;
-const FROM_GATEWAY = ["welcome", "job", "cancel", "drain"] as const satisfies readonly ToAgent["kind"][];
+const FROM_GATEWAY = ["welcome", "job", "cancel", "drain", "probe"] as const satisfies readonly ToAgent["kind"][];
 
 export type LinkOptions = {
   /** ws:// or wss:// address of the connect path. */
@@ -216,6 +216,8 @@ export class Link {
       return { closeCode: 1002, message: `${message.kind} before welcome` };
     } else if (message.kind === "drain") {
       this.#onDrained?.();
+    } else if (message.kind === "probe") {
+      this.send(this.#epoch, "alive", 0, {});
     } else {
       this.#options.receive(message, this.#epoch);
     }

@@ -30,6 +30,7 @@ export const ERRORS = {
   unsupported_media: { status: 415, title: "The media type is not supported", retry: "never" },
   upgrade_required: { status: 426, title: "This address speaks WebSocket only", retry: "never" },
   overloaded: { status: 429, title: "Too much work for the machines at the moment", retry: "same" },
+  quota_exceeded: { status: 429, title: "The quota is used up", retry: "same" },
   client_gone: { status: 499, title: "The client closed the connection", retry: "never" },
   internal: { status: 500, title: "Something failed on our side", retry: "same" },
   runtime_init_failed: { status: 500, title: "The inference runtime could not be started", retry: "other" },

@@ -55,6 +55,11 @@ export const integer = (min: number, max: number): Check<number> => {
   };
 };
 
+export const nullable =
+  <T>(item: Check<T>): Check<T | null> =>
+  (value, field) =>
+    value === null ? null : item(value, field);
+
 export const boolean: Check<boolean> = (value, field) => {
   if (typeof value !== "boolean") throw new FieldError(field, `${quote(value)} is not true or false`);
   return value;

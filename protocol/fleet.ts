@@ -7,8 +7,15 @@ export type RungProfile = {
   /** From the input to this rung's answer, batch 1. */
   medianMs: number;
   p95Ms: number;
-  /** Milliseconds of each stage alone on the way, keyed by the rung it belongs to: what resuming from a cut costs. */
-  stageMs: { rung: number; medianMs: number }[];
+  /** Share of right answers on validation, by the app.json the agent loaded: bounds the price of the node's time. */
+  quality: number;
+  /** The most that any confidence at the rung before promises to gain by going on to this one; bounds the price likewise. */
+  gain: number;
+  /**
+   * Milliseconds of each stage alone on the way, keyed by the rung it belongs to: what resuming from a cut costs. A batch
+   * of n takes medianMs + (n − 1) · marginalMs; where a batch gains nothing marginalMs is medianMs.
+   */
+  stageMs: { rung: number; medianMs: number; marginalMs: number }[];
 };
 
 export type NodeApplication = {
@@ -48,22 +55,42 @@ export type FleetView = {
   /** The coordinator the reader should talk to; a regional one may name another later. */
   parent: string;
   nodes: NodeEntry[];
-  /** This controller's weight and share of node time, 0–1. */
-  weight: number;
-  share: number;
 };
 
-/** From a controller, at most once a second. */
+/**
+ * How one user stands among the others, by the coordinator's books. A ratio of 1 is a user who uses exactly their
+ * share; prices are multiplied by what is above or below it (docs/control.md).
+ */
+export type UserStanding = {
+  weight: number;
+  /** Of node time, 0–1: weight over the weights of active users, times the target utilisation. */
+  share: number;
+  /** Node time used over share, and edge time used over the user's part of all edge time used, both smoothed. */
+  nodeUse: number;
+  edgeUse: number;
+  /** Answers on time still owed, 0 to 50. */
+  debt: number;
+  /** Requests a second the operator allows; null for no limit. */
+  quotaPerSecond: number | null;
+};
+
+/** From a controller, at most once a second. Everything counts since the last exchange, `sinceMs` ago. */
 export type ControllerExchange = {
   user: string;
   knownEpoch: number;
   sinceMs: number;
-  /** Node work used and asked for since the last exchange. */
+  /** Node work used and asked for, and edge work used. */
   usedMs: number;
   demandMs: number;
+  edgeMs: number;
+  /** Requests, refused ones included, and answers on time. */
+  offered: number;
+  onTime: number;
 };
 
-export type ExchangeReply = { kind: "unchanged"; epoch: number; loads: NodeView[] } | { kind: "view"; view: FleetView };
+export type ExchangeReply = { standing: UserStanding } & (
+  { kind: "unchanged"; epoch: number; loads: NodeView[] } | { kind: "view"; view: FleetView }
+);
 
 /** From a gateway, on change and at most a few times a second. */
 export type GatewayReport = {
@@ -86,6 +113,8 @@ export const REFUSALS = {
   unknown_application: "the node does not serve this application and rung",
   bad_input: "the job's tensor does not fit the application",
   failed: "the node's runtime failed on the job",
+  unwell: "the node has let several jobs in a row run out of time; it is tried again in a moment",
+  evicted: "a user who uses less of the node needed the room",
 } as const;
 export type RefusalCode = keyof typeof REFUSALS;
 
@@ -99,7 +128,11 @@ export type NodeJob = {
   /** Until the answer must be back in the caller's hands. */
   remainingMs: number;
   topK: number;
+  claim: Claim;
 };
+
+/** Whose work it is, for sharing a queue out. `user` is opaque and never leaves the service. */
+export type Claim = { user: string; weight: number; priority: "low" | "normal" | "high" };
 
 export type NodeAnswer = {
   kind: "answer";
@@ -107,6 +140,8 @@ export type NodeAnswer = {
   /** Measured by the agent on its own clock. */
   queueMs: number;
   computeMs: number;
+  /** Jobs that ran together in that time, this one included. */
+  batch: number;
   view: NodeView;
 };
 

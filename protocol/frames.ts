@@ -14,7 +14,17 @@ export const MAX_FRAME_BYTES = FRAME_PREFIX_BYTES + MAX_FRAME_HEADER_BYTES + MAX
 export const MAX_SEQUENCE = 0xffffffff;
 
 /** The kind's byte on the wire is its place in this list, counted from 1. The order is part of the protocol. */
-export const FRAME_KINDS = ["hello", "welcome", "job", "answer", "refusal", "cancel", "drain"] as const;
+export const FRAME_KINDS = [
+  "hello",
+  "welcome",
+  "job",
+  "answer",
+  "refusal",
+  "cancel",
+  "drain",
+  "probe",
+  "alive",
+] as const;
 export type FrameKind = (typeof FRAME_KINDS)[number];
 
 export type Frame = {
@@ -124,6 +134,7 @@ export function closeReason(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, "?").slice(0, MAX_CLOSE_REASON_BYTES);
 }
 
-/** Close codes of our own: the node's newer connection took over, or its certificate was revoked. */
+/** Close codes of our own: the node's newer connection took over, it gave no sign of life, or its certificate was revoked. */
 export const CLOSE_SUPERSEDED = 4001;
+export const CLOSE_SILENT = 4002;
 export const CLOSE_REVOKED = 4003;

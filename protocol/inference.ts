@@ -1,4 +1,5 @@
 /** The RPC of an inference Worker: `open(job)` gives a handle with `result()` and `cancel()`. */
+import type { Claim } from "./fleet.ts";
 import type { JsonText } from "./json-text.ts";
 import type { EdgeView, ExitResult, Plan } from "./plan.ts";
 import type { PackedTensor, Start } from "./tensor.ts";
@@ -16,6 +17,7 @@ export type EdgeJob = {
   topK: number;
   /** Exits that finished elsewhere before. */
   evidence: ExitResult[];
+  claim: Claim;
 };
 
 /** A job as it crosses RPC. */
@@ -35,7 +37,10 @@ export type RunResult = {
   /** Why a deeper stage failed, if one did after an exit had finished. */
   failure?: string;
   edge: EdgeView;
-  /** Profile milliseconds of the stages that ran for this job, and the predicted work found ahead of it on arrival. */
+  /**
+   * Profile milliseconds of the stages that ran for this job; and of what ran before its last one since it came, or, where
+   * it was refused, of what it found queued.
+   */
   profileMs: number;
   aheadMs: number;
 };

@@ -31,8 +31,11 @@ export type JobHeader = {
   topK: number;
 } & ({ from: "input"; input: InputMeta } | { from: number; cut: CutMeta });
 
-/** `backlogMs`: predicted work the agent still holds after this answer. Load rides on answers. */
-export type AnswerHeader = { exit: ExitResult; queueMs: number; computeMs: number; backlogMs: number };
+/**
+ * `backlogMs`: predicted work the agent still holds after this answer. Load rides on answers. `computeMs`: wall time of
+ * the runs the job was part of, which it shared with `batch` − 1 others.
+ */
+export type AnswerHeader = { exit: ExitResult; queueMs: number; computeMs: number; batch: number; backlogMs: number };
 export type RefusalHeader = { code: RefusalCode; detail: string; backlogMs: number };
 export type CancelHeader = Record<never, never>;
 /**
@@ -40,6 +43,9 @@ export type CancelHeader = Record<never, never>;
  * whatever it sent before has arrived, nothing more comes.
  */
 export type DrainHeader = { reason: string };
+/** From the gateway to an agent whose heartbeats have stopped; the agent says `alive` at once, whatever it computes. */
+export type ProbeHeader = Record<never, never>;
+export type AliveHeader = Record<never, never>;
 
 export type Headers = {
   hello: HelloHeader;
@@ -49,14 +55,16 @@ export type Headers = {
   refusal: RefusalHeader;
   cancel: CancelHeader;
   drain: DrainHeader;
+  probe: ProbeHeader;
+  alive: AliveHeader;
 };
 
 export type MessageOf<K extends FrameKind> = {
   [P in K]: { kind: P; sequence: number; header: Headers[P]; payload: Uint8Array<ArrayBuffer> };
 }[K];
 export type NodeMessage = MessageOf<FrameKind>;
-export type ToGateway = MessageOf<"hello" | "answer" | "refusal" | "drain">;
-export type ToAgent = MessageOf<"welcome" | "job" | "cancel" | "drain">;
+export type ToGateway = MessageOf<"hello" | "answer" | "refusal" | "drain" | "alive">;
+export type ToAgent = MessageOf<"welcome" | "job" | "cancel" | "drain" | "probe">;
 
 /** Rungs of a ladder, applications of a node, dimensions of a tensor: far above any real one, far below harm. */
 const MAX_RUNGS = 64;
@@ -73,7 +81,12 @@ const shape = list(integer(1, 2 ** 24), MAX_DIMENSIONS);
 const rungProfile = object<RungProfile>({
   medianMs: milliseconds,
   p95Ms: milliseconds,
-  stageMs: list(object<RungProfile["stageMs"][number]>({ rung, medianMs: milliseconds }), MAX_RUNGS),
+  quality: probability,
+  gain: probability,
+  stageMs: list(
+    object<RungProfile["stageMs"][number]>({ rung, medianMs: milliseconds, marginalMs: milliseconds }),
+    MAX_RUNGS,
+  ),
 });
 
 const nodeApplication = object<NodeApplication>({
@@ -146,6 +159,7 @@ const HEADERS: { [K in FrameKind]: Check<Headers[K]> } = {
     exit: exitResult,
     queueMs: milliseconds,
     computeMs: milliseconds,
+    batch: integer(1, 1024),
     backlogMs: number(0, Number.MAX_SAFE_INTEGER),
   }),
   refusal: object<RefusalHeader>({
@@ -155,6 +169,8 @@ const HEADERS: { [K in FrameKind]: Check<Headers[K]> } = {
   }),
   cancel: object<CancelHeader>({}),
   drain: object<DrainHeader>({ reason: text(128) }),
+  probe: object<ProbeHeader>({}),
+  alive: object<AliveHeader>({}),
 };
 
 const NO_PAYLOAD = new Uint8Array(0);

@@ -37,8 +37,32 @@ export type Plan = {
   otherwise: number[];
   /** Kept back from the deadline for the reply to travel. */
   marginMs: number;
+  /** How much slower than its profile the edge is believed to be: what its isolate, which cannot time itself, plans by. */
+  edgeSlowdown: number;
+  /** The user's weight, by which machines share themselves out when work queues (control/fair-share). */
+  weight: number;
   /** Why the plan is what it is, for the reply's `reason`. */
   reason: string;
+  /** Per option, another node's option to run beside it, −1 for none. Absent where nothing is hedged. */
+  hedge?: number[];
+  /** What was weighed, where the caller asked. */
+  explanation?: Weighed[];
+};
+
+/** One candidate as the planner saw it before any evidence. */
+export type Weighed = {
+  at: Place;
+  rung: number;
+  from: "input" | number;
+  /** Expected, and the upper estimate that feasibility was decided on. */
+  predictedMs: number;
+  tailMs: number;
+  /** P(right) on average over inputs. */
+  accuracy: number;
+  /** Per millisecond of the machine, in accuracy, as this user pays it; and what the work costs at that price. */
+  price: number;
+  cost: number;
+  verdict: "first" | "planned" | "fallback" | "too slow" | "worth less";
 };
 
 /** What an inference isolate says of itself with every reply. */
@@ -50,7 +74,9 @@ export type NodeView = {
   epoch: number;
   seq: number;
   price: number;
+  /** Of its profile, expected; and the 95th percentile as a multiple of that, at least 1. */
   slowdown: number;
+  tail: number;
   backlogMs: number[];
   ageMs: number;
 };
@@ -68,6 +94,8 @@ export type Wishes = {
   minConfidence?: number;
   maxExit?: number;
   tier?: "edge" | "node";
+  /** `high` may be hedged and is evicted last, `low` is evicted first. */
+  priority?: "low" | "normal" | "high";
 };
 
 export type PlanRequest = {
@@ -81,9 +109,13 @@ export type PlanRequest = {
   edge?: EdgeView;
   /** Exits already finished elsewhere (the caller's device). */
   evidence?: ExitResult[];
+  /** Ask for `Plan.explanation`. */
+  explain?: boolean;
 };
 
-export type PlanReply = { ok: true; plan: Plan } | { ok: false; code: ErrorCode; detail: string; predictedMs?: number };
+export type PlanReply =
+  | { ok: true; plan: Plan }
+  | { ok: false; code: ErrorCode; detail: string; predictedMs?: number; retryAfterMs?: number };
 
 /** One leg of what happened: an option that was tried. It says all that is learnt from, so that no plan need be remembered. */
 export type Leg = {
@@ -93,15 +125,22 @@ export type Leg = {
   predictedMs: number;
   /** Null where it could not be measured honestly. */
   tookMs: number | null;
-  /** Predicted work found queued ahead there. */
+  /** At the edge: profile work of others that ran before the end of this. */
   aheadMs: number;
   sentBytes: number;
-  end: "done" | "refused" | "lost" | "late";
+  /** `cancelled`: another answer was faster, or the client had gone. */
+  end: "done" | "refused" | "lost" | "late" | "cancelled";
   /** From a node's agent: its own, honest figures. */
   queueMs?: number;
   computeMs?: number;
+  /** Jobs that shared that compute time, this one included. */
+  batch?: number;
+  /** True for a second node asked beside the first. */
+  hedge?: boolean;
   /** At the edge: the rung's stages that ran, so that the estimate can compare with their profile. */
   profileMs?: number;
+  /** Nothing came back: `tookMs` is how long was waited, `profileMs` what was asked for. */
+  censored?: boolean;
 };
 
 export type Outcome = "onTime" | "late" | "rejected" | "failed" | "cancelled";

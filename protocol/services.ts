@@ -2,9 +2,18 @@
  * The RPC surface of every object and Worker, as callers see it. The classes implement these interfaces, so that
  * both sides of a call are checked against one text.
  */
-import type { ControllerExchange, ExchangeReply, GatewayReport, NodeEntry, NodeJob, NodeReply } from "./fleet.ts";
+import type {
+  ControllerExchange,
+  ExchangeReply,
+  GatewayReport,
+  NodeEntry,
+  NodeJob,
+  NodeReply,
+  UserStanding,
+} from "./fleet.ts";
 import type { EdgeJobMessage, IsolateReport, RunResult } from "./inference.ts";
 import type { JsonText } from "./json-text.ts";
+import type { Insight } from "./insight.ts";
 import type { PlanReply, PlanRequest, Report } from "./plan.ts";
 
 /** Handle of a job at the edge. `cancel()` makes `result()` settle at the next stage boundary with what has finished. */
@@ -25,6 +34,8 @@ export type KeyRecord = { id: string; digest: string; label: string; createdAt: 
 export interface UserControllerRpc {
   plan(request: JsonText<PlanRequest>): Promise<JsonText<PlanReply>>;
   report(report: JsonText<Report>): Promise<void>;
+  /** What the controller believes; null unless the digest is of a valid key of this user. */
+  insight(secretDigest: string): Promise<JsonText<Insight> | null>;
   /** Registers the digest of a key's secret. The first key makes the user. */
   addKey(key: { id: string; digest: string; label: string }): Promise<KeyRecord>;
   /** False when the user has no such key. */
@@ -43,11 +54,21 @@ export type Enrolment = {
 export type Redemption =
   { ok: true; node: string; tags: string[] } | { ok: false; reason: "unknown" | "used" | "expired" };
 
+/** What the operator sets for a user. */
+export type UserSettings = Pick<UserStanding, "weight" | "quotaPerSecond">;
+
+/** `standing` is null for a user that has not been heard of for so long that the coordinator has forgotten it. */
+export type UserRecord = UserSettings & { standing: (UserStanding & { active: boolean }) | null };
+
+/** Users are known to the coordinator by the names of their controllers' objects, as `exchange` says them. */
 export interface CoordinatorRpc {
   exchange(exchange: ControllerExchange): Promise<ExchangeReply>;
   reportGateway(report: GatewayReport): Promise<void>;
   mintEnrolment(enrolment: Enrolment): Promise<void>;
   redeemEnrolment(digest: string): Promise<Redemption>;
+  user(user: string): Promise<UserRecord>;
+  /** Takes effect with the user's next exchange, about a second later. */
+  setUser(user: string, settings: UserSettings): Promise<UserRecord>;
   nodes(): Promise<NodeEntry[]>;
   /** Forgets a node. False when there is none of that name. */
   removeNode(node: string): Promise<boolean>;
@@ -71,6 +92,9 @@ export interface NodeGatewayRpc {
   revoke(): Promise<void>;
 }
 
-/** Object names. The region is part of the name, so that moving an object is a new name, never a silent move. */
+/**
+ * Object names. The region is part of the name, so that moving an object is a new name, never a silent move. There is one
+ * coordinator; regional ones under it would be `coordinator:<region>` (docs/decisions/0006-regional-coordinators.md).
+ */
 export const COORDINATOR_NAME = "coordinator:global";
 export const gatewayName = (region: string, node: string): string => `gw:${region}:${node}`;

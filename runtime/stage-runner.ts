@@ -1,4 +1,4 @@
-/** Runs the stages of one application, one at a time, for one request at a time. The same code on every tier. */
+/** Runs the stages of one application, one at a time, for one request or for several at once. The same code on every tier. */
 import { rungAt, type From } from "../control/ladder.ts";
 import type { Application } from "../protocol/application.ts";
 import { DystriError } from "../protocol/errors.ts";
@@ -7,7 +7,7 @@ import type { PackedTensor, Start } from "../protocol/tensor.ts";
 import { exitResult } from "./answers.ts";
 import { elements } from "./application.ts";
 import { checkInput, leading, normalise } from "./normalise.ts";
-import type { RuntimeTensor, Session } from "./session.ts";
+import { samples, stacked, type RuntimeTensor, type Session } from "./session.ts";
 import { pack, unpack } from "./tensor-packing.ts";
 
 /** What has been computed for one request: the tensor at each point that a later stage may read. Plain data. */
@@ -62,22 +62,37 @@ export class StageRunner {
    * then on. Rejects with the runtime's error. Throws RangeError when `canRun` is false: the caller's mistake.
    */
   async run(state: StageState, rung: number, topK: number): Promise<ExitResult> {
+    const [result] = await this.runTogether([{ state, topK }], rung);
+    return result as ExitResult;
+  }
+
+  /** As `run`, for several requests in one run of the graph; results in their order. It succeeds or fails as a whole. */
+  async runTogether(requests: readonly { state: StageState; topK: number }[], rung: number): Promise<ExitResult[]> {
     const spec = rungAt(this.application, rung);
     const session = this.#sessions[rung];
-    const x = state.held.get(spec.resumesFrom);
     if (!session) throw new RangeError(`${this.application.name}: the stage of rung ${rung} is not loaded here`);
-    if (!x) throw new RangeError(`${this.application.name}: rung ${rung} reads ${spec.resumesFrom}, which is not held`);
-    const { logits, feat } = await session.run(spec.resumesFrom === "input" ? leading(x, spec.take) : x);
-    if (logits?.type !== "float32" || logits.data.length !== this.application.labels.length) {
+    const inputs = requests.map(({ state }) => {
+      const x = state.held.get(spec.resumesFrom);
+      if (!x) {
+        throw new RangeError(`${this.application.name}: rung ${rung} reads ${spec.resumesFrom}, which is not held`);
+      }
+      return spec.resumesFrom === "input" ? leading(x, spec.take) : x;
+    });
+    const { logits, feat } = await session.run(stacked(inputs));
+    const count = requests.length;
+    if (logits?.type !== "float32" || logits.data.length !== count * this.application.labels.length) {
       throw new Error(`${spec.stage} did not answer with one logit per label`);
     }
     if (spec.cut) {
-      if (feat?.type !== "float32" || feat.data.length !== elements(spec.cut.shape)) {
+      if (feat?.type !== "float32" || feat.data.length !== count * elements(spec.cut.shape)) {
         throw new Error(`${spec.stage} did not leave the cut tensor that its rung announces`);
       }
-      state.held.set(rung, feat);
+      const cuts = samples(feat, count);
+      requests.forEach(({ state }, i) => state.held.set(rung, cuts[i] as RuntimeTensor));
     }
-    return exitResult(spec, rung, logits.data, topK);
+    return samples(logits, count).map(({ data }, i) =>
+      exitResult(spec, rung, data as Float32Array, (requests[i] as { topK: number }).topK),
+    );
   }
 
   /** Packs the cut left by `rung` for another machine. Throws RangeError when it is not held. */

@@ -8,6 +8,7 @@ import { requireAdmin } from "./auth.ts";
 import { problemContext, type AppEnv, type Catalogue } from "./context.ts";
 import { problemResponse } from "./problem.ts";
 import { applicationRoutes } from "./routes/applications.ts";
+import { controllerRoutes } from "./routes/controller.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { inferRoutes } from "./routes/infer.ts";
 import { nodeAdminRoutes, nodeRoutes } from "./routes/nodes.ts";
@@ -62,6 +63,7 @@ export function createApp(applications: readonly Application[]): Hono<AppEnv> {
   app.route("/", inferRoutes(catalogue));
   app.route("/", planRoutes(catalogue));
   app.route("/", applicationRoutes(catalogue));
+  app.route("/", controllerRoutes());
   app.route("/", healthRoutes(catalogue));
   app.route("/", oipRoutes(catalogue));
   app.route("/", userRoutes());
@@ -101,7 +103,7 @@ function preflight(request: Request): Response {
   return new Response(null, {
     status: 204,
     headers: {
-      "access-control-allow-methods": "GET, HEAD, POST, DELETE",
+      "access-control-allow-methods": "GET, HEAD, POST, PUT, DELETE",
       "access-control-allow-headers": request.headers.get("access-control-request-headers") ?? "*",
       "access-control-max-age": "86400",
       vary: "Access-Control-Request-Headers",

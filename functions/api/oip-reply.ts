@@ -3,6 +3,7 @@ import type { Application } from "../../protocol/application.ts";
 import type { Wishes } from "../../protocol/plan.ts";
 import { namedAnswer } from "./answer.ts";
 import { shownMs } from "./context.ts";
+import { shownCandidates } from "./explain.ts";
 import type { RequestedOutput } from "./oip-request.ts";
 import { fp32Bytes, textBytes } from "./oip-tensors.ts";
 import type { Served } from "./served.ts";
@@ -99,6 +100,7 @@ function replyParameters(
     ...(served.computeMs === undefined ? {} : { compute_ms: shownMs(served.computeMs) }),
     total_ms: shownMs(served.totalMs),
     policy,
+    ...(served.explanation ? { explain: JSON.stringify(shownCandidates(application, served.explanation)) } : {}),
     triton_final_response: true,
   };
 }

@@ -118,7 +118,7 @@ function contentType({ path, accept }: ProblemContext): string {
 }
 
 function retryAfterMsOf(error: DystriError): number | undefined {
-  if (error.code !== "overloaded" && error.code !== "not_ready") return undefined;
+  if (ERRORS[error.code].status !== 429 && error.code !== "not_ready") return undefined;
   return error.details.retryAfterMs ?? DEFAULT_RETRY_AFTER_MS;
 }
 

@@ -12,7 +12,8 @@ export async function serve(context: ServeContext, request: ServeRequest): Promi
   const attempt = new Attempt(context, request, plan);
   try {
     await attempt.follow();
-    return attempt.answer();
+    const served = attempt.answer();
+    return plan.explanation ? { ...served, explanation: plan.explanation } : served;
   } finally {
     context.waitUntil(tell(context, request.controller, attempt));
   }
@@ -30,6 +31,7 @@ export async function askController(
     secretDigest: request.secretDigest,
     remainingMs: request.receivedAt + request.deadlineMs - clock.now(),
     wishes: request.wishes,
+    ...(request.explain ? { explain: true } : {}),
     ...(view ? { edge: view } : {}),
   };
   const ask = (): Promise<PlanReply> => userController(env, request.controller).plan(question);
@@ -47,7 +49,9 @@ export async function askController(
     ...(reply.code === "deadline_unmeetable" && reply.predictedMs !== undefined
       ? { hint: `raise deadline_ms to ${Math.ceil(1.2 * (reply.predictedMs + request.deadlineMs * 0.05) + 2)}` }
       : {}),
-    ...(reply.code === "overloaded" ? { retryAfterMs: 1000 } : {}),
+    ...(reply.code === "overloaded" || reply.code === "quota_exceeded"
+      ? { retryAfterMs: reply.retryAfterMs ?? 1000 }
+      : {}),
   });
 }
 

@@ -1,7 +1,7 @@
 /** What every inference route asks for and gets back, whatever its wire format: the seam between surfaces and serving. */
 import type { Application } from "../../protocol/application.ts";
 import type { Clock } from "../../protocol/clock.ts";
-import type { ExitResult, Tier, Wishes } from "../../protocol/plan.ts";
+import type { ExitResult, Tier, Weighed, Wishes } from "../../protocol/plan.ts";
 import type { InputTensor } from "../../protocol/tensor.ts";
 
 /** What serving needs of the request's surroundings. */
@@ -25,6 +25,8 @@ export type ServeRequest = {
   deadlineMs: number;
   wishes: Wishes;
   topK: number;
+  /** Shall the reply say what was weighed? */
+  explain: boolean;
 };
 
 /** One entry of Server-Timing, measured by the caller across I/O. */
@@ -46,4 +48,6 @@ export type Served = {
   queueMs?: number;
   computeMs?: number;
   timing: TimingEntry[];
+  /** Where the caller asked. */
+  explanation?: Weighed[];
 };

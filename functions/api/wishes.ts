@@ -20,6 +20,8 @@ const KNOWN_IN_QUERY = [
   "max_exit",
   "tier",
   "top_k",
+  "priority",
+  "explain",
 ];
 
 type Found = { value: unknown; field: string };
@@ -28,7 +30,10 @@ type Found = { value: unknown; field: string };
  * Reads what the request wishes for. Throws DystriError bad_parameter naming the field, the value and the remedy.
  * `topK` is never more than the application has labels.
  */
-export function readWishes(from: Carriers, application: Application): { wishes: Wishes; topK: number } {
+export function readWishes(
+  from: Carriers,
+  application: Application,
+): { wishes: Wishes; topK: number; explain: boolean } {
   const wishes: Wishes = { deadlinePolicy: oneOf(from, "deadline_policy", ["best_effort", "strict"]) ?? "best_effort" };
   const minAccuracy = share(from, "min_accuracy");
   if (minAccuracy !== undefined) wishes.minAccuracy = minAccuracy;
@@ -39,8 +44,29 @@ export function readWishes(from: Carriers, application: Application): { wishes: 
   if (maxExit !== undefined) wishes.maxExit = maxExit;
   const tier = oneOf(from, "tier", ["auto", "edge", "node"]);
   if (tier !== undefined && tier !== "auto") wishes.tier = tier;
+  const priority = readPriority(from);
+  if (priority !== undefined) wishes.priority = priority;
   const topK = count(from, "top_k", MAX_TOP_K) ?? DEFAULT_TOP_K;
-  return { wishes, topK: Math.min(topK, application.labels.length) };
+  return { wishes, topK: Math.min(topK, application.labels.length), explain: flag(from, "explain") };
+}
+
+/** By name, or by Triton's numbers: 0 is the default, 1 the highest, everything above lower. */
+function readPriority(from: Carriers): Wishes["priority"] {
+  const found = find(from, "priority");
+  if (!found) return undefined;
+  if (found.value === "low" || found.value === "normal" || found.value === "high") return found.value;
+  const number = numeral(found.value);
+  if (Number.isInteger(number) && number >= 0) return number === 0 ? "normal" : number === 1 ? "high" : "low";
+  throw unusable(found, "send low, normal or high, or a whole number: 0 normal, 1 high, 2 and above low");
+}
+
+/** A wish that is only there or not; an empty value means yes. */
+function flag(from: Carriers, name: string): boolean {
+  const found = find(from, name);
+  if (!found) return false;
+  if ([true, "true", "1", ""].includes(found.value as string)) return true;
+  if ([false, "false", "0"].includes(found.value as string)) return false;
+  throw unusable(found, "send true or false");
 }
 
 /** Throws DystriError bad_parameter on a query name that means nothing here: a misspelt wish must not be lost silently. */

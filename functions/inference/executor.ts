@@ -1,9 +1,11 @@
 /**
  * The executor of an inference isolate: admits jobs, runs their stages in the order of absolute deadline, follows each
- * job's plan at every stage boundary. The decisions are control/edge-run.ts and control/run-queue.ts; this is what
- * carries them out.
+ * job's plan at every stage boundary. The decisions are control/edge-admission.ts, control/edge-run.ts and
+ * control/run-queue.ts; this is what carries them out.
  */
-import { nextStep, type EdgeProgress, type EdgeStep } from "../../control/edge-run.ts";
+import { EdgeAdmission, type Bill, type EdgeAsk } from "../../control/edge-admission.ts";
+import type { EdgeProgress, EdgeStep } from "../../control/edge-run.ts";
+import { HoldUp } from "../../control/hold-up.ts";
 import { rungAt } from "../../control/ladder.ts";
 import { travelCode } from "../../control/travel-code.ts";
 import type { Application } from "../../protocol/application.ts";
@@ -38,11 +40,17 @@ type Run = {
   runner: StageRunner;
   state: StageState;
   turn: Turn;
-  progress: EdgeProgress & { exits: ExitResult[] };
-  /** Work found ahead on arrival, and profile work done. */
-  aheadMs: number;
+  progress: Progress;
+  bill: Bill;
+  ahead: Ahead;
+  /** Profile work done. */
   profileMs: number;
 };
+
+/** What a job waited for: the load predicted at its arrival, and all profile work done by then, its own and others'. */
+type Ahead = { readonly waitedMs: number; readonly doneMs: number };
+
+type Progress = EdgeProgress & { exits: ExitResult[] };
 
 /** Settles after a zero timer set before this one has fired. */
 const afterEvents = (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, 0));
@@ -52,14 +60,22 @@ export class Executor {
   readonly #coldStartMs: number;
   readonly #time: PlannedTime;
   readonly #turns: Turns;
+  readonly #admission: EdgeAdmission;
+  readonly #holdUp = new HoldUp();
   #opened = 0;
+  /** Profile milliseconds of all stages run so far. */
+  #doneMs = 0;
 
-  /** `coldStartMs`: what loading is predicted to cost, for the admission of jobs that must wait for it. */
-  constructor(source: RunnerSource, clock: Clock, coldStartMs: number) {
+  /**
+   * `coldStartMs`: what loading is predicted to cost, for the admission of jobs that must wait for it. `applications`: all
+   * that share this isolate's time, for its price.
+   */
+  constructor(source: RunnerSource, clock: Clock, coldStartMs: number, applications: readonly Application[]) {
     this.#source = source;
     this.#coldStartMs = coldStartMs;
     this.#time = new PlannedTime(clock);
     this.#turns = new Turns(this.#time, MAX_EDGE_JOBS);
+    this.#admission = new EdgeAdmission(applications, MAX_EDGE_JOBS);
   }
 
   get queued(): number {
@@ -74,32 +90,43 @@ export class Executor {
   open(application: Application, job: EdgeJob): Opened {
     const now = this.#time.arrive();
     this.#turns.reap(now);
+    const admission = this.#admission;
+    admission.arrived(job.plan.edgeSlowdown, now, this.#doneMs);
     const { queue } = this.#turns;
     const cold = !this.#source.settled;
     if (cold && queue.busyMs(now) === 0) queue.occupy(now, this.#coldStartMs);
-    const deadlineAt = now + job.remainingMs;
-    const aheadMs = queue.aheadMs(deadlineAt, now);
-    const progress = { option: job.option, from: job.start.from, exits: [], evidence: job.evidence };
-    const step = nextStep(application, job.plan, progress, queue.slackMs(deadlineAt, now));
+    const deadlineAt = now + job.remainingMs - this.#holdUp.mostMs(now);
+    const aheadMs = admission.fittingMs(queue.aheadMs(deadlineAt, now));
+    const progress: Progress = { option: job.option, from: job.start.from, exits: [], evidence: job.evidence };
+    const ask: EdgeAsk = { application, plan: job.plan, progress, claim: job.claim };
+    const { step, evicted } = admission.admit(ask, queue, deadlineAt, now);
     // Others wait for the same load: whoever began it is kept alive until it has ended, whatever becomes of the job.
     const loading = cold ? this.#loaded(application.name) : Promise.resolve();
-    if (step.kind !== "run" || queue.length >= MAX_EDGE_JOBS) {
+    if (step?.kind !== "run") {
       const result: RunResult = { exits: [], ended: "refused", edge: this.#view(), profileMs: 0, aheadMs };
       return { result: Promise.resolve(result), held: loading, cancel: ignore };
     }
+    for (const id of evicted) this.#turns.evict(id);
+    progress.ceiling = step;
     const turn: Turn = {
       id: `${this.#opened++}`,
       deadlineAt,
-      workMs: step.workMs,
+      workMs: admission.queuedMs(step.workMs),
+      claim: job.claim,
+      begun: false,
       interruption: null,
       wake: null,
       waiting: false,
     };
     queue.insert(turn);
+    const bill = admission.charge(job.claim, turn.workMs, now);
     const expiry = setTimeout(() => this.#turns.interrupt(turn, "expired"), job.remainingMs);
-    const result = this.#begin(job, application.name, turn, aheadMs, progress).finally(() => {
+    const ahead: Ahead = { waitedMs: cold ? aheadMs : 0, doneMs: this.#doneMs };
+    const result = this.#begin(job, application.name, turn, ahead, progress, bill).finally(() => {
       clearTimeout(expiry);
       this.#turns.release(turn);
+      if (queue.length === 0) admission.idle();
+      admission.settle(bill, this.#time.now());
     });
     // Until the processor has been handed over as well: the timer that does it belongs to this request.
     const held = result
@@ -120,21 +147,22 @@ export class Executor {
     job: EdgeJob,
     application: string,
     turn: Turn,
-    aheadMs: number,
-    progress: Run["progress"],
+    ahead: Ahead,
+    progress: Progress,
+    bill: Bill,
   ): Promise<RunResult> {
     const runner = await untilInterrupted(turn, this.#source.load(application));
     const state = runner && (await runner.begin(job.start));
     if (!runner || !state) {
       return {
         exits: [],
-        ended: turn.interruption === "cancelled" ? "cancelled" : "late",
+        ended: endOf(turn),
         edge: this.#view(),
         profileMs: 0,
-        aheadMs,
+        aheadMs: this.#aheadMs(ahead, 0),
       };
     }
-    return this.#run({ job, runner, state, turn, progress, aheadMs, profileMs: 0 });
+    return this.#run({ job, runner, state, turn, progress, bill, ahead, profileMs: 0 });
   }
 
   /** Stage after stage until the plan, time, the caller or a failure ends it. */
@@ -152,10 +180,11 @@ export class Executor {
           if (progress.exits.length > 0) return { ...this.#result(run, "late"), failure };
           throw asDystriError(cause) ?? new DystriError("internal", failure, {}, cause);
         }
+        this.#admission.offerNext(askOf(run), this.#time.now());
         step = this.#decide(run);
       }
       if (step.kind === "run") {
-        turn.workMs = step.workMs;
+        turn.workMs = this.#admission.queuedMs(step.workMs);
         this.#turns.requeue(turn);
         continue;
       }
@@ -163,20 +192,27 @@ export class Executor {
       if (step.kind === "escalate") return this.#escalation(run, step.option);
       return this.#result(run, step.kind);
     }
-    return this.#result(run, turn.interruption === "cancelled" ? "cancelled" : "late");
+    return this.#result(run, endOf(turn));
   }
 
-  #decide({ job, runner, turn, progress }: Run): EdgeStep {
-    const fitsMs = this.#turns.queue.slackMs(turn.deadlineAt, this.#time.now());
-    return nextStep(runner.application, job.plan, progress, fitsMs);
+  /** A rung that no longer fits is stepped down, for good. */
+  #decide(run: Run): EdgeStep {
+    const step = this.#admission.next(askOf(run), this.#turns.queue, run.turn.deadlineAt, this.#time.now());
+    if (step.kind === "run") run.progress.ceiling = step;
+    return step;
   }
 
   async #runStage(run: Run, rung: number): Promise<void> {
     const { runner, state, job, progress } = run;
-    const predictedMs = rungAt(runner.application, rung).referenceMs.edge;
+    const profileMs = rungAt(runner.application, rung).referenceMs.edge;
+    const beganAt = this.#time.now();
     progress.exits.push(await runner.run(state, rung, job.topK));
+    const predictedMs = this.#admission.predictedMs(profileMs);
     this.#time.spend(predictedMs);
-    run.profileMs += predictedMs;
+    this.#holdUp.stage(beganAt, this.#time.now());
+    this.#doneMs += profileMs;
+    run.bill.usedMs += predictedMs;
+    run.profileMs += profileMs;
     forgetUnneeded(run);
   }
 
@@ -195,13 +231,36 @@ export class Executor {
     }
   }
 
-  #result({ progress, profileMs, aheadMs }: Run, ended: RunResult["ended"]): RunResult {
+  #result({ progress, profileMs, ahead }: Run, ended: RunResult["ended"]): RunResult {
+    const aheadMs = this.#aheadMs(ahead, profileMs);
     return { exits: progress.exits.map(withoutTop), ended, edge: this.#view(), profileMs, aheadMs };
   }
 
-  #view(): RunResult["edge"] {
-    return { price: 0, aheadMs: this.#turns.queue.totalMs(this.#time.now()), ageMs: 0 };
+  /** Counted in profiles, not by a clock: how slow the isolate is, is what the caller wants to learn from it. */
+  #aheadMs({ waitedMs, doneMs }: Ahead, ownMs: number): number {
+    const othersMs = this.#doneMs - doneMs - ownMs;
+    // To the nanosecond: sums of fractions do not come out even.
+    return Math.max(waitedMs, Math.round(othersMs * 1e6) / 1e6);
   }
+
+  #view(): RunResult["edge"] {
+    const now = this.#time.now();
+    const aheadMs = this.#admission.fittingMs(this.#turns.queue.totalMs(now));
+    return { price: this.#admission.price(now), aheadMs, ageMs: 0 };
+  }
+}
+
+const askOf = ({ runner, job, progress }: Run): EdgeAsk => ({
+  application: runner.application,
+  plan: job.plan,
+  progress,
+  claim: job.claim,
+});
+
+/** How a job ended that an interruption took out of the queue. Evicted work has not run: it is refused like what found no room. */
+function endOf({ interruption }: Turn): "cancelled" | "late" | "refused" {
+  if (interruption === "cancelled") return "cancelled";
+  return interruption === "evicted" ? "refused" : "late";
 }
 
 /** Only the deepest exit is ever shown to anybody; of the others, evidence is all that need travel. */

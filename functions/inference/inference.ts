@@ -65,7 +65,9 @@ class Isolate {
 
   /** The variables of all requests of an isolate are the same: the first one makes the executor. */
   executor(env: InferenceEnv): Executor {
-    return (this.#executor ??= new Executor(this.#source(), clockOf(env), COLD_START_MS));
+    return (this.#executor ??= new Executor(this.#source(), clockOf(env), COLD_START_MS, [
+      ...this.#applications.values(),
+    ]));
   }
 
   #source(): { readonly settled: boolean; load(application: string): Promise<StageRunner> } {

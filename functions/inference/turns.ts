@@ -11,13 +11,14 @@
  * request at the next yield; a microtask, a message channel, an awaited digest, a stream and a call to an entrypoint
  * of the same Worker let none in before the computation was over.
  */
-import { RunQueue, type QueuedWork } from "../../control/run-queue.ts";
+import type { EdgeWork } from "../../control/edge-admission.ts";
+import { RunQueue } from "../../control/run-queue.ts";
 import type { PlannedTime } from "./planned-time.ts";
 
-export type Interruption = "cancelled" | "expired";
+export type Interruption = "cancelled" | "expired" | "evicted";
 
 /** A job as the queue knows it. Its `workMs` is the work reserved for the stages still to run. */
-export type Turn = QueuedWork & {
+export type Turn = EdgeWork & {
   /** Set once; a running stage ends first. */
   interruption: Interruption | null;
   /** Wakes the job while it waits for something that an interruption may cut short; null otherwise. */
@@ -58,12 +59,14 @@ export class Turns {
     while (turn.interruption === null && this.#holder !== turn) {
       await this.#woken(turn);
       // A watchdog may have taken the processor back before this continuation ran.
-      if (this.#holder !== turn && !this.queue.waiting.includes(turn)) this.queue.insert(turn);
+      const lost = this.#holder !== turn && turn.interruption === null;
+      if (lost && !this.queue.waiting.includes(turn)) this.queue.insert(turn);
     }
     if (turn.interruption !== null) {
       this.release(turn);
       return false;
     }
+    turn.begun = true;
     // Its own work is no obstacle to it, and nobody else asks before it gives the processor back.
     this.queue.occupy(this.#time.now(), 0);
     return true;
@@ -92,6 +95,12 @@ export class Turns {
   interrupt(turn: Turn, interruption: Interruption): void {
     turn.interruption ??= interruption;
     turn.wake?.();
+  }
+
+  /** Takes waiting work's place away, at once; its job hears of it in its own time. */
+  evict(id: string): void {
+    const turn = this.queue.remove(id);
+    if (turn) this.interrupt(turn, "evicted");
   }
 
   /** Removes work of requests that are gone: their own timers would have removed it long ago. */

@@ -9,7 +9,8 @@ import {
   observeLink,
 } from "../../control/latency.ts";
 import { PROBE_EVERY_MS, VIEW_LIVE_MS } from "../../control/fleet.ts";
-import type { FleetView } from "../../protocol/fleet.ts";
+import { NEW_STANDING } from "../../control/standing.ts";
+import type { FleetView, UserStanding } from "../../protocol/fleet.ts";
 import type { Leg, Plan, PlanRequest, Report } from "../../protocol/plan.ts";
 import { ladder, nodeEntry, nodeView } from "../support/ladder.ts";
 
@@ -23,13 +24,12 @@ const view = (): FleetView => ({
   epoch: 7,
   parent: "coordinator:global",
   nodes: [nodeEntry("n1")],
-  weight: 1,
-  share: 1,
 });
+const standing = NEW_STANDING;
 
 function withView(now: number): Controller {
   const controller = new Controller("u", [ladder()], null);
-  controller.absorb({ kind: "view", view: view() }, now);
+  controller.absorb({ kind: "view", view: view(), standing }, now);
   return controller;
 }
 
@@ -88,7 +88,7 @@ describe("Controller", () => {
       false,
       true,
     ]);
-    controller.absorb({ kind: "unchanged", epoch: 7, loads: [] }, old + PROBE_EVERY_MS);
+    controller.absorb({ kind: "unchanged", standing, epoch: 7, loads: [] }, old + PROBE_EVERY_MS);
     expect([1, 2].map((ms) => usesNode(planAt(controller, old + PROBE_EVERY_MS + ms)))).toEqual([true, true]);
   });
 
@@ -97,7 +97,7 @@ describe("Controller", () => {
     expect(usesNode(planAt(controller, 1))).toBe(true);
     controller.report(report([{ at: { tier: "node", node: "n1" }, end: "lost", tookMs: null }]), 2);
     expect(usesNode(planAt(controller, 3))).toBe(false);
-    controller.absorb({ kind: "unchanged", epoch: 7, loads: [nodeView("n1", { epoch: 2, seq: 1 })] }, 4);
+    controller.absorb({ kind: "unchanged", standing, epoch: 7, loads: [nodeView("n1", { epoch: 2, seq: 1 })] }, 4);
     expect(usesNode(planAt(controller, 5))).toBe(true);
   });
 
@@ -109,6 +109,104 @@ describe("Controller", () => {
     expect(usesNode(planAt(controller, 200))).toBe(true);
   });
 
+  test("a node's price weighs heavier on who uses more than their share, and lighter on whom answers are owed", () => {
+    const goal = (over: Partial<UserStanding>): string => {
+      const controller = new Controller("u", [ladder()], null);
+      const nodes = [nodeEntry("n1", { price: 0.01 })];
+      controller.absorb({ kind: "view", view: { ...view(), nodes }, standing: { ...standing, ...over } }, 0);
+      const plan = planAt(controller, 1);
+      return plan.next[0]?.map((step) => (step === "stop" ? "stop" : plan.options[step]?.at.tier)).join(" ") ?? "";
+    };
+    expect(goal({})).toBe("node edge stop");
+    expect(goal({ nodeUse: 6 })).toBe("edge edge stop");
+    expect(goal({ nodeUse: 1.2 })).toBe("node edge stop");
+    expect(goal({ nodeUse: 1.2, debt: 50 })).toBe("node node stop");
+    expect(goal({ nodeUse: 6, debt: 50 })).toBe("edge edge stop");
+    expect(goal({ nodeUse: 0 })).toBe("node node stop");
+  });
+
+  test("a price that has not been heard of for long rises until nothing is bought at it", () => {
+    const controller = withView(0);
+    const reported = (now: number) => controller.report(report([], { nodes: [nodeView("n1", { seq: 2 + now })] }), now);
+    reported(0);
+    expect(usesNode(planAt(controller, 900))).toBe(true);
+    expect(controller.insight(900).nodes[0]?.priceHere).toBe(0);
+    expect(controller.insight(2500).nodes[0]?.priceHere).toBeGreaterThan(0);
+  });
+
+  test("the price of a node that says nothing new falls while the coordinator is heard", () => {
+    const controller = withView(0);
+    controller.report(report([], { nodes: [nodeView("n1", { seq: 2, price: 0.5 })] }), 0);
+    const price = (now: number) => {
+      controller.absorb({ kind: "unchanged", standing, epoch: 7, loads: [] }, now);
+      return controller.insight(now).nodes[0]?.priceHere ?? -1;
+    };
+    const [fresh, later, last] = [price(1000), price(2000), price(60_000)];
+    expect(fresh).toBe(0.5);
+    expect(later).toBeLessThan(fresh);
+    expect(later).toBeGreaterThan(0);
+    expect(last).toBe(0);
+  });
+
+  test("plans that no view has seen yet count as queued", () => {
+    const controller = withView(0);
+    const ahead = () => controller.insight(0).nodes[0]?.aheadMs ?? 0;
+    const before = ahead();
+    for (let i = 0; i < 10; i++) planAt(controller, 0, `p${i}`);
+    const planned = ahead();
+    expect(planned).toBeGreaterThan(before + 10);
+    for (let i = 0; i < 10; i++) controller.report(report([], { planId: `p${i}` }), 0);
+    expect(ahead()).toBe(before);
+  });
+
+  test("refuses what is above the quota, with the time to wait", () => {
+    const controller = new Controller("u", [ladder()], null);
+    controller.absorb({ kind: "view", view: view(), standing: { ...standing, quotaPerSecond: 2 } }, 0);
+    const codes = [0, 0, 0, 499, 500].map((now) => {
+      const { reply } = controller.plan(request, now, "p");
+      return reply.ok ? "ok" : `${reply.code} ${reply.retryAfterMs}`;
+    });
+    expect(codes).toEqual(["ok", "ok", "quota_exceeded 500", "quota_exceeded 1", "ok"]);
+  });
+
+  test("an estimate that rules everything out is tried again once a second", () => {
+    const controller = new Controller("u", [ladder()], null);
+    for (let i = 0; i < 100; i++) controller.report(report([{ tookMs: 400, profileMs: 3 }]), i);
+    const tight = { ...request, remainingMs: 50 };
+    const oks = [100, 101, 1099, 1100].map((now) => controller.plan(tight, now, "p").reply.ok);
+    expect(oks).toEqual([true, false, false, true]);
+  });
+
+  test("records predicted and actual times of what was measured", () => {
+    const controller = new Controller("u", [ladder()], null);
+    controller.report(
+      report([
+        { predictedMs: 4, tookMs: 5 },
+        { predictedMs: 4, tookMs: null },
+      ]),
+      0,
+    );
+    controller.report(report([{ predictedMs: 4, tookMs: 2 }]), 0);
+    expect(controller.insight(0).predictions).toEqual([
+      expect.objectContaining({ tier: "edge", rung: 0, count: 2, sumErrorMs: -1, sumAbsErrorMs: 3, worstErrorMs: -2 }),
+    ]);
+  });
+
+  test("tells the coordinator what was asked, used and delivered", () => {
+    const controller = withView(0);
+    planAt(controller, 0);
+    planAt(controller, 0);
+    const node = { at: { tier: "node", node: "n1" } as const, rung: 3, workMs: 5, computeMs: 12, batch: 3, queueMs: 0 };
+    controller.report(report([{ profileMs: 2 }, { ...node, tookMs: 20 }]), 10);
+    expect(controller.report(report([], { outcome: "late" }), 1000).exchange).toMatchObject({
+      offered: 1,
+      onTime: 1,
+      edgeMs: 2,
+      usedMs: 4,
+      demandMs: 5,
+    });
+  });
+
   test("what was learnt survives in the snapshot", () => {
     const controller = withView(0);
     for (let i = 0; i < 40; i++) {
@@ -116,6 +214,7 @@ describe("Controller", () => {
       controller.report(report([{ tookMs: 20, profileMs: 3 }]), i);
     }
     const slow = planAt(controller, 50).options[0]?.predictedMs ?? 0;
+    controller.report(report([]), 50);
     const restored = new Controller("u", [ladder()], JSON.parse(JSON.stringify(controller.snapshot())));
     expect(slow).toBeGreaterThan(4);
     expect(planAt(restored, 50)).toEqual(planAt(controller, 50));
@@ -139,26 +238,56 @@ describe("latency estimates", () => {
     let estimate = NEW_EDGE_ESTIMATE;
     for (let i = 0; i < 400; i++) {
       const profileMs = [0.5, 2, 6][i % 3] as number;
-      estimate = observeEdge(estimate, Math.round(2 * profileMs + 2 + ((i % 10) / 10 - 0.45)), 0, profileMs);
+      estimate = observeEdge(estimate, Math.round(2 * profileMs + 2 + ((i % 10) / 10 - 0.45)), 0, profileMs, i);
     }
-    const { slowdown, overheadMs } = edgeSpeed(estimate);
+    const { slowdown, overheadMs } = edgeSpeed(estimate, 400);
     expect(slowdown).toBeGreaterThan(1.7);
     expect(slowdown).toBeLessThan(2.3);
     expect(overheadMs).toBeGreaterThan(1);
     expect(overheadMs).toBeLessThan(3);
   });
 
-  test("below 50 ms of profile the prior answers; zeros are no samples", () => {
+  test("below 50 measured ms the prior answers; zeros are no samples", () => {
     let estimate = NEW_EDGE_ESTIMATE;
-    for (let i = 0; i < 1000; i++) estimate = observeEdge(estimate, 0, 0, 1);
+    for (let i = 0; i < 1000; i++) estimate = observeEdge(estimate, 0, 0, 1, i);
     expect(estimate).toEqual(NEW_EDGE_ESTIMATE);
-    expect(edgeSpeed(observeEdge(estimate, 17, 0, 1)).slowdown).toBe(1);
+    expect(edgeSpeed(observeEdge(estimate, 17, 0, 1, 0), 0).slowdown).toBe(1);
+    expect(edgeSpeed(observeEdge(estimate, 170, 0, 1, 0), 0).slowdown).toBeGreaterThan(1);
+  });
+
+  test("what tiny runs take is overhead, not slowness", () => {
+    let estimate = NEW_EDGE_ESTIMATE;
+    for (let i = 0; i < 400; i++) estimate = observeEdge(estimate, 3, 0, 0.05, i);
+    const { slowdown, overheadMs } = edgeSpeed(estimate, 400);
+    expect(slowdown).toBeLessThan(3);
+    expect(overheadMs).toBeGreaterThan(2.5);
+  });
+
+  test("the prior fades as samples do: a steady machine is known within two percent", () => {
+    let estimate = NEW_EDGE_ESTIMATE;
+    for (let i = 0; i < 2000; i++) {
+      const profileMs = [0.5, 2, 6][i % 3] as number;
+      estimate = observeEdge(estimate, 20 * profileMs + 1, 0, profileMs, i);
+    }
+    expect(edgeSpeed(estimate, 2000).slowdown).toBeGreaterThan(19.6);
+    expect(edgeSpeed(estimate, 2000).slowdown).toBeLessThan(20.4);
+  });
+
+  test("runs that never came back raise the tail at once, leave the slope, and are forgotten in time", () => {
+    let estimate = NEW_EDGE_ESTIMATE;
+    for (let i = 0; i < 200; i++) estimate = observeEdge(estimate, 5, 0, 2, i);
+    const before = edgeSpeed(estimate, 200);
+    for (let i = 0; i < 3; i++) estimate = observeEdge(estimate, 95, 0, 2, 200, true);
+    const after = edgeSpeed(estimate, 200);
+    expect(after.slowdown).toBe(before.slowdown);
+    expect(after.tail).toBeGreaterThan(1.5);
+    expect(edgeSpeed(estimate, 200 + 120_000).tail).toBeLessThan(1.1);
   });
 
   test("a link's upper estimate covers its scatter", () => {
     let link = NEW_LINK_ESTIMATE;
-    for (let i = 0; i < 200; i++) link = observeLink(link, i % 2 ? 10 : 14);
-    expect(linkUpperMs(link)).toBeGreaterThanOrEqual(14);
-    expect(linkUpperMs(link)).toBeLessThan(20);
+    for (let i = 0; i < 200; i++) link = observeLink(link, i % 2 ? 10 : 14, 100);
+    expect(linkUpperMs(link, 100)).toBeGreaterThanOrEqual(14);
+    expect(linkUpperMs(link, 100)).toBeLessThan(20);
   });
 });

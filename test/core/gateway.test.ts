@@ -1,17 +1,25 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import {
-  Gateway,
-  REPORT_EVERY_MS,
-  SILENT_AFTER_MS,
-  type GatewayEffect,
-  type GatewayMemory,
-} from "../../control/gateway.ts";
+import { OPEN_AFTER, OPEN_MS } from "../../control/breaker.ts";
+import { Gateway, REPORT_EVERY_MS, type GatewayEffect, type GatewayMemory } from "../../control/gateway.ts";
 import { Ledger, MAX_IN_FLIGHT_BYTES, MAX_LIVES, type Flight } from "../../control/ledger.ts";
+import { LIFE_PROBE_MS, SILENT_AFTER_MS } from "../../control/liveness.ts";
 import { NodeExecutor, type Step } from "../../control/node-executor.ts";
 import { MAX_SEQUENCE } from "../../protocol/frames.ts";
 import { MAX_FRAME_PAYLOAD_BYTES, MAX_IN_FLIGHT } from "../../protocol/limits.ts";
-import { answer, drain, hello, job, MEDIAN_MS, only, refusal, registration, sentJob } from "./node-fixture.ts";
+import {
+  alive,
+  answer,
+  batching,
+  drain,
+  hello,
+  job,
+  MEDIAN_MS,
+  only,
+  refusal,
+  registration,
+  sentJob,
+} from "./node-fixture.ts";
 
 const NEW: GatewayMemory = { node: "n1", epoch: 0, registration: null, revoked: null };
 
@@ -120,7 +128,7 @@ describe("answers", () => {
 describe("admission", () => {
   test("takes what makes its deadline behind the queue and refuses what does not", () => {
     const gateway = online();
-    const taken = Array.from({ length: 8 }, (_, i) => gateway.submit(job(`j${i}`, { remainingMs: 101 }), 0));
+    const taken = Array.from({ length: 8 }, (_, i) => gateway.submit(job(`j${i}`, { remainingMs: 109 }), 0));
     expect(taken.map((effects) => refusalOf(effects) ?? "sent")).toEqual([
       "sent",
       "sent",
@@ -136,13 +144,16 @@ describe("admission", () => {
   test("an urgent job does not take the time of an admitted one", () => {
     const gateway = online();
     gateway.submit(job("running"), 0);
-    gateway.submit(job("waiting", { remainingMs: 45 }), 0);
-    expect(refusalOf(gateway.submit(job("urgent", { remainingMs: 42 }), 0))).toBe("too_late");
+    const urgent = job("urgent", { remainingMs: 49 });
+    expect(sentJob(gateway.submit(job("waiting", { remainingMs: 50 }), 0))).toBeDefined();
+    expect(refusalOf(gateway.submit(urgent, 0))).toBe("too_late");
+    gateway.cancel("waiting", 0);
+    expect(sentJob(gateway.submit(urgent, 0))).toBeDefined();
   });
 
   test("steps down to the deepest rung that fits, never below the lowest allowed", () => {
     const gateway = online();
-    expect(sentJob(gateway.submit(job("a", { remainingMs: 7, minRung: 0 }), 0))?.header.rung).toBe(1);
+    expect(sentJob(gateway.submit(job("a", { remainingMs: 8, minRung: 0 }), 0))?.header.rung).toBe(1);
     expect(refusalOf(gateway.submit(job("b", { remainingMs: 8, minRung: 1 }), 0))).toBe("too_late");
     expect(sentJob(gateway.submit(job("c", { remainingMs: 9, minRung: 0 }), 0))?.header.rung).toBe(0);
   });
@@ -152,8 +163,10 @@ describe("admission", () => {
     const cut = { shape: [1], code: "f32", scale: 1, zero: 0, deflated: false, bytes: new ArrayBuffer(4) } as const;
     const start = { from: 0, cut: { ...cut, shape: [1] } };
     expect(refusalOf(gateway.submit(job("a", { start, rung: 2, minRung: 2 }), 0))).toBe("unknown_application");
-    expect(refusalOf(gateway.submit(job("b", { start, rung: 1, minRung: 1, remainingMs: 3.9 }), 0))).toBe("too_late");
-    expect(sentJob(gateway.submit(job("c", { start, rung: 2, minRung: 1, remainingMs: 4 }), 0))?.header).toMatchObject({
+    expect(refusalOf(gateway.submit(job("b", { start, rung: 1, minRung: 1, remainingMs: 4 }), 0))).toBe("too_late");
+    expect(
+      sentJob(gateway.submit(job("c", { start, rung: 2, minRung: 1, remainingMs: 5.2 }), 0))?.header,
+    ).toMatchObject({
       rung: 1,
       from: 0,
     });
@@ -202,7 +215,9 @@ describe("admission", () => {
     }
     const now = 6001;
     expect(gateway.report(now)?.load.slowdown).toBeCloseTo(3, 1);
-    expect(refusalOf(gateway.submit(job("late", { remainingMs: 50 }), now))).toBe("too_late");
+    gateway.submit(job("rung 0", { rung: 0, minRung: 0 }), now);
+    expect(refusalOf(gateway.submit(job("late", { remainingMs: 60 }), now))).toBe("too_late");
+    expect(sentJob(gateway.submit(job("early", { remainingMs: 120 }), now))).toBeDefined();
   });
 
   test("a long way is taken off the deadline", () => {
@@ -293,9 +308,209 @@ describe("liveness", () => {
   });
 });
 
+describe("a node that falls silent", () => {
+  test("is asked once, and lives on when it answers in time", () => {
+    const gateway = online();
+    const asked = gateway.tick(SILENT_AFTER_MS + 1);
+    expect(only(asked, "send").map(({ message }) => message.kind)).toEqual(["probe"]);
+    expect(only(asked, "wake")).toEqual([{ do: "wake", afterMs: LIFE_PROBE_MS }]);
+    expect(only(gateway.tick(SILENT_AFTER_MS + 2), "send")).toEqual([]);
+    gateway.receive(1, alive, SILENT_AFTER_MS + LIFE_PROBE_MS);
+    expect(gateway.tick(SILENT_AFTER_MS + 1 + LIFE_PROBE_MS)).toEqual([]);
+    expect(gateway.report(SILENT_AFTER_MS + LIFE_PROBE_MS + 1)?.state).toBe("online");
+  });
+
+  test("is asked again when it falls silent again", () => {
+    const gateway = online();
+    gateway.tick(SILENT_AFTER_MS + 1);
+    gateway.receive(1, alive, SILENT_AFTER_MS + 2);
+    const again = gateway.tick(2 * SILENT_AFTER_MS + 3);
+    expect(only(again, "send").map(({ message }) => message.kind)).toEqual(["probe"]);
+    expect(only(again, "close")).toEqual([]);
+  });
+
+  test("is given up when it does not: in-flight work is lost, the connection closed and fenced, the coordinator told", () => {
+    const gateway = online();
+    const sequence = sentJob(gateway.submit(job("a", { remainingMs: 60_000 }), 0))?.sequence ?? 0;
+    gateway.tick(SILENT_AFTER_MS + 1);
+    const dead = gateway.tick(SILENT_AFTER_MS + 1 + LIFE_PROBE_MS);
+    expect(only(dead, "close")[0]).toMatchObject({ epoch: 1, code: 4002 });
+    expect(only(dead, "settle")[0]).toMatchObject({ ticket: "a", reply: { kind: "lost", reason: "disconnected" } });
+    expect(only(dead, "report")).toHaveLength(0);
+    expect(gateway.report(SILENT_AFTER_MS + 2 + LIFE_PROBE_MS)?.state).toBe("offline");
+    expect(gateway.receive(1, answer(sequence), 4000)).toEqual([]);
+    expect(refusalOf(gateway.submit(job("b"), 4000))).toBe("not_connected");
+  });
+
+  test("renewing tells the coordinator whatever else happened", () => {
+    const gateway = online();
+    gateway.heard(30_000);
+    expect(only(gateway.renew(30_000), "report")).toHaveLength(1);
+    gateway.heard(30_000);
+    expect(only(gateway.renew(30_001), "report")).toHaveLength(1);
+  });
+});
+
+describe("price", () => {
+  /** Offers `perWindow` jobs of 20 ms in each window of 100 ms; the node keeps up with what it takes. */
+  function load(gateway: Gateway, perWindow: number, windows: number, from: number): number {
+    let now = from;
+    for (let i = 0; i < windows * perWindow; i++) {
+      now = from + (i * 100) / perWindow;
+      gateway.heard(now);
+      const frame = sentJob(gateway.submit(job(`${now}`, { remainingMs: 30 }), now));
+      if (frame) gateway.receive(1, answer(frame.sequence), now);
+    }
+    return now;
+  }
+
+  test("rises while more is offered than the node should carry, refused work counted; falls to nothing when idle", () => {
+    const gateway = online();
+    const priceAt = (now: number) => gateway.report(now)?.load.price ?? -1;
+    const end = load(gateway, 4, 20, 0);
+    expect(priceAt(end)).toBe(0);
+    const busy = load(gateway, 10, 20, end + 100);
+    const price = priceAt(busy);
+    expect(price).toBeGreaterThan(0);
+    expect(priceAt(busy + 500)).toBeLessThan(price);
+    expect(priceAt(busy + 60_000)).toBe(0);
+  });
+
+  test("every reply and refusal carries it", () => {
+    const gateway = online();
+    const now = load(gateway, 10, 20, 0);
+    const refused = only(gateway.submit(job("late", { remainingMs: 1 }), now), "refuse")[0]?.reply;
+    expect(refused?.view.price).toBeGreaterThan(0);
+    expect(refused?.view.price).toBe(gateway.report(now)?.load.price);
+  });
+});
+
+describe("sharing a full queue out", () => {
+  const of = (user: string, over: Partial<Parameters<typeof job>[1]> = {}) => ({
+    claim: { user, weight: 1, priority: "normal" as const },
+    ...over,
+  });
+
+  /** One user has filled the queue: one job runs, five wait, and not one more is in time. */
+  function filled(): Gateway {
+    const gateway = online();
+    for (let i = 0; i < 6; i++) gateway.submit(job(`greedy ${i}`, of("greedy", { remainingMs: 130 })), 0);
+    expect(gateway.inFlight).toBe(6);
+    expect(refusalOf(gateway.submit(job("more", of("greedy", { remainingMs: 130 })), 0))).toBe("too_late");
+    return gateway;
+  }
+
+  test("a light user takes a waiting place of a heavy one, whose caller hears at once and whose agent is told", () => {
+    const gateway = filled();
+    const effects = gateway.submit(job("light", of("light", { remainingMs: 130 })), 0);
+    const [settled] = only(effects, "settle");
+    expect(settled?.reply).toMatchObject({ kind: "refused", code: "evicted" });
+    expect(settled?.ticket).toMatch(/^greedy [1-5]$/);
+    expect(only(effects, "send").map(({ message }) => message.kind)).toEqual(["cancel", "job"]);
+    expect(gateway.inFlight).toBe(6);
+  });
+
+  test("running work stays, and the heavy user cannot take the place back", () => {
+    const gateway = filled();
+    const evicted: string[] = [];
+    for (let i = 0; i < 8; i++) {
+      const effects = gateway.submit(job(`light ${i}`, of("light", { remainingMs: 130 })), 0);
+      evicted.push(...only(effects, "settle").map(({ ticket }) => ticket));
+    }
+    // Four to two; a third would leave three to three, and near equal shares nobody gives way.
+    expect(evicted).toHaveLength(2);
+    expect(evicted).not.toContain("greedy 0");
+    const back = gateway.submit(job("back", of("greedy", { remainingMs: 130 })), 0);
+    expect([refusalOf(back), only(back, "settle").length]).toEqual(["too_late", 0]);
+  });
+
+  test("a light user keeps the rung it wants rather than stepping down", () => {
+    const gateway = filled();
+    const effects = gateway.submit(job("light", of("light", { remainingMs: 135, minRung: 0 })), 0);
+    expect(sentJob(effects)?.header.rung).toBe(2);
+  });
+
+  test("a full ledger is shared out alike", () => {
+    const gateway = online();
+    for (let i = 0; i < MAX_IN_FLIGHT; i++) {
+      gateway.submit(job(`${i}`, of("greedy", { remainingMs: 600_000, rung: 0, minRung: 0 })), 0);
+    }
+    expect(refusalOf(gateway.submit(job("more", of("greedy", { remainingMs: 600_000 })), 0))).toBe("busy");
+    const effects = gateway.submit(job("light", of("light", { remainingMs: 600_000 })), 0);
+    expect([refusalOf(effects), only(effects, "settle").length]).toEqual([undefined, 1]);
+  });
+});
+
+describe("circuit breaker", () => {
+  /** Lets jobs run out of time one after the other, `gapMs` apart; returns when the last did. */
+  function timeouts(gateway: Gateway, count: number, from: number): number {
+    let now = from;
+    for (let i = 0; i < count; i++) {
+      gateway.heard(now);
+      expect(sentJob(gateway.submit(job(`out ${now}`, { remainingMs: 50 }), now))).toBeDefined();
+      now += 50;
+      gateway.expire(`out ${now - 50}`, now);
+    }
+    return now;
+  }
+
+  test("after timeouts in a row nothing is sent for a moment, then one job at a time until one is answered", () => {
+    const gateway = online();
+    const now = timeouts(gateway, OPEN_AFTER, 0);
+    expect(refusalOf(gateway.submit(job("too soon"), now + OPEN_MS - 1))).toBe("unwell");
+    const later = now + OPEN_MS;
+    const sequence = sentJob(gateway.submit(job("trial"), later))?.sequence ?? 0;
+    expect(refusalOf(gateway.submit(job("second"), later))).toBe("unwell");
+    gateway.receive(1, answer(sequence), later + 20);
+    for (const ticket of ["a", "b"]) expect(sentJob(gateway.submit(job(ticket), later + 20))).toBeDefined();
+  });
+
+  test("a trial that runs out of time opens it again; one that is refused or cancelled only ends", () => {
+    const gateway = online();
+    let now = timeouts(gateway, OPEN_AFTER, 0) + OPEN_MS;
+    now = timeouts(gateway, 1, now);
+    expect(refusalOf(gateway.submit(job("a"), now + OPEN_MS - 1))).toBe("unwell");
+    now += OPEN_MS;
+    gateway.heard(now);
+    gateway.submit(job("b"), now);
+    gateway.cancel("b", now + 1);
+    const sequence = sentJob(gateway.submit(job("c"), now + 100))?.sequence ?? 0;
+    expect(sequence).toBeGreaterThan(0);
+    gateway.receive(1, refusal(sequence), now + 101);
+    expect(sentJob(gateway.submit(job("d"), now + 101))).toBeDefined();
+    expect(refusalOf(gateway.submit(job("e"), now + 101))).toBe("unwell");
+  });
+
+  test("an answer in between starts the count anew; a cancellation after the deadline counts as time run out", () => {
+    const gateway = online();
+    let now = timeouts(gateway, OPEN_AFTER - 1, 0);
+    const sequence = sentJob(gateway.submit(job("ok"), now))?.sequence ?? 0;
+    gateway.receive(1, answer(sequence), now + 20);
+    now = timeouts(gateway, OPEN_AFTER - 1, now + 100);
+    gateway.submit(job("left", { remainingMs: 50 }), now);
+    gateway.cancel("left", now + 50);
+    expect(refusalOf(gateway.submit(job("a"), now + 51))).toBe("unwell");
+  });
+});
+
+test("batching makes the node look as fast as it is, and a lone job no faster", () => {
+  const gateway = online({ registration: batching(0.1) });
+  for (let i = 0, now = 0; i < 60; i++, now += 100) {
+    gateway.heard(now);
+    const sequence = sentJob(gateway.submit(job(`${i}`), now))?.sequence ?? 0;
+    // Eight at once take 20 + 7 · 2 ms.
+    gateway.receive(1, answer(sequence, { computeMs: 34, batch: 8 }), now + 35);
+  }
+  expect(gateway.report(6000)?.load.slowdown).toBeCloseTo(34 / 8 / 20, 2);
+  for (const ticket of ["a", "b", "c", "d"]) {
+    expect(sentJob(gateway.submit(job(ticket, { remainingMs: 50 }), 6001))).toBeDefined();
+  }
+  expect(refusalOf(gateway.submit(job("short", { remainingMs: 15 }), 6001))).toBe("too_late");
+});
+
 type Event =
-  | { on: "join" | "connect" | "drain" | "revoke" | "hello" }
-  | { on: "submit"; rung: number; remainingMs: number }
+  | { on: "join" | "connect" | "drain" | "revoke" | "hello" | "alive" | "tick" | "renew" | "silence" }
+  | { on: "submit"; rung: number; remainingMs: number; user: number; priority: "low" | "normal" | "high" }
   | { on: "answer" | "refusal" | "cancel" | "expire"; which: number; epochBack: number }
   | { on: "closed" | "violation"; epochBack: number };
 
@@ -307,13 +522,20 @@ const epochBack = fc.oneof(
 );
 const anyEvent: fc.Arbitrary<Event> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ on: fc.constant("join" as const) }) },
-  { weight: 1, arbitrary: fc.record({ on: fc.constantFrom("connect", "hello", "drain", "revoke") }) },
+  { weight: 1, arbitrary: fc.record({ on: fc.constantFrom("connect", "hello", "drain", "revoke", "silence") }) },
+  { weight: 3, arbitrary: fc.record({ on: fc.constantFrom("alive", "tick", "renew") }) },
   {
     weight: 30,
     arbitrary: fc.record({
       on: fc.constant("submit" as const),
       rung: fc.nat(3),
       remainingMs: fc.integer({ min: 0, max: 300 }),
+      // Mostly one greedy user, so that the others come to be light.
+      user: fc.oneof(
+        { weight: 4, arbitrary: fc.constant(0) },
+        { weight: 1, arbitrary: fc.integer({ min: 1, max: 3 }) },
+      ),
+      priority: fc.constantFrom("low", "normal", "high"),
     }),
   },
   { weight: 15, arbitrary: fc.record({ on: fc.constantFrom("answer", "refusal"), which, epochBack }) },
@@ -325,6 +547,7 @@ const anyEvent: fc.Arbitrary<Event> = fc.oneof(
 );
 
 /** Drives a gateway by events and keeps the books that the gateway must agree with. */
+let evictions = 0;
 class Bookkeeper {
   readonly gateway = new Gateway("gw:local:n1", NEW, null, 0);
   readonly open = new Map<string, { sequence: number; epoch: number }>();
@@ -371,8 +594,17 @@ class Bookkeeper {
         return gateway.receive(epoch, drain, now);
       case "revoke":
         return gateway.revoke(now);
+      case "alive":
+        return gateway.receive(epoch, alive, now);
+      case "tick":
+        return gateway.tick(now);
+      case "renew":
+        return gateway.renew(now);
+      case "silence":
+        this.#now += SILENT_AFTER_MS + 1;
+        return [];
       case "submit":
-        return this.#submit(event.rung, event.remainingMs);
+        return this.#submit(event);
       case "closed":
         return gateway.closed(epoch - event.epochBack, now);
       case "violation":
@@ -382,9 +614,11 @@ class Bookkeeper {
     }
   }
 
-  #submit(rung: number, remainingMs: number): GatewayEffect[] {
+  #submit({ rung, remainingMs, user, priority }: Extract<Event, { on: "submit" }>): GatewayEffect[] {
     const ticket = `t${this.#tickets++}`;
-    const effects = this.gateway.submit(job(ticket, { rung, minRung: Math.min(rung, 1), remainingMs }), this.#now);
+    const claim = { user: `u${user}`, weight: 1, priority };
+    const wanted = job(ticket, { rung, minRung: Math.min(rung, 1), remainingMs, claim });
+    const effects = this.gateway.submit(wanted, this.#now);
     const frame = sentJob(effects);
     expect(Boolean(frame) !== Boolean(only(effects, "refuse").length)).toBe(true);
     if (frame) {
@@ -413,6 +647,7 @@ class Bookkeeper {
   #book(effects: readonly GatewayEffect[]): void {
     for (const { ticket, reply } of only(effects, "settle")) {
       expect(this.open.delete(ticket), `${ticket} settled while it was not open`).toBe(true);
+      if (reply.kind === "refused" && reply.code === "evicted") evictions++;
       expect(reply.view.backlogMs.every((ms) => ms >= 0 && Number.isFinite(ms))).toBe(true);
     }
   }
@@ -431,6 +666,8 @@ test("sequences go round within a life without meeting one in flight, 0, or thos
     minRung: 0,
     sentAt: 0,
     bytes: 0,
+    claim: { user: "u", weight: 1, priority: "normal" },
+    chargedMs: 1,
   };
   ledger.add(flight);
   let highest = 0;
@@ -452,7 +689,8 @@ test("under any order of events every ticket taken is settled once and nothing l
     }),
     { numRuns: 300 },
   );
-});
+  expect(evictions).toBeGreaterThan(20);
+}, 30_000);
 
 test("what is admitted for a node that keeps to its profile is answered in time", () => {
   const arrival = fc.record({
@@ -467,27 +705,27 @@ test("what is admitted for a node that keeps to its profile is answered in time"
       const node = new NodeExecutor(registration(), 1000);
       const dueAt = new Map<number, number>();
       let running: { step: Extract<Step, { do: "run" }>; endsAt: number } | null = null;
-      const start = (step: Step | null, now: number): void => {
+      const start = (step: Step | null | undefined, now: number): void => {
         if (step?.do === "run") running = { step, endsAt: now + (MEDIAN_MS_OF_STAGE[step.rung] ?? 0) };
-        else expect(step).toBeNull();
+        else expect(step ?? null).toBeNull();
       };
       const runUntil = (until: number): void => {
         while (running && running.endsAt <= until) {
           const { step, endsAt }: { step: Extract<Step, { do: "run" }>; endsAt: number } = running;
           running = null;
-          const next = node.stageEnded(step.id, endsAt);
-          if (next.do === "run") {
+          const [next] = node.stageEnded(step.batch, endsAt);
+          if (next?.do === "run") {
             start(next, endsAt);
             continue;
           }
-          expect(next.do).toBe("answer");
-          const sequence = Number(step.id);
+          expect(next?.do).toBe("answer");
+          const sequence = Number(step.ids[0]);
           expect(endsAt).toBeLessThanOrEqual(dueAt.get(sequence) ?? 0);
-          if (next.do === "answer") {
-            const { queueMs, computeMs } = next;
+          if (next?.do === "answer") {
+            const { queueMs, computeMs, batch } = next;
             gateway.receive(
               1,
-              answer(sequence, { rung: step.rung, queueMs, computeMs, backlogMs: node.backlogMs(endsAt) }),
+              answer(sequence, { rung: step.rung, queueMs, computeMs, batch, backlogMs: node.backlogMs(endsAt) }),
               endsAt,
             );
           }

@@ -15,16 +15,18 @@ export const registration = (over: Partial<NodeRegistration> = {}): NodeRegistra
     tiny: {
       version: "1",
       rungs: {
-        "0": { medianMs: 2, p95Ms: 2, stageMs: [{ rung: 0, medianMs: 2 }] },
+        "0": { medianMs: 2, p95Ms: 2, quality: 0.7, gain: 0.7, stageMs: [{ rung: 0, medianMs: 2, marginalMs: 2 }] },
         "1": {
           medianMs: 5,
           p95Ms: 5,
+          quality: 0.8,
+          gain: 0.1,
           stageMs: [
-            { rung: 0, medianMs: 2 },
-            { rung: 1, medianMs: 3 },
+            { rung: 0, medianMs: 2, marginalMs: 2 },
+            { rung: 1, medianMs: 3, marginalMs: 3 },
           ],
         },
-        "2": { medianMs: 20, p95Ms: 20, stageMs: [{ rung: 2, medianMs: 20 }] },
+        "2": { medianMs: 20, p95Ms: 20, quality: 0.9, gain: 0.1, stageMs: [{ rung: 2, medianMs: 20, marginalMs: 20 }] },
       },
     },
   },
@@ -45,7 +47,7 @@ export const answer = (sequence: number, over: Partial<AnswerHeader> & { rung?: 
   return {
     kind: "answer",
     sequence,
-    header: { exit, queueMs: 0, computeMs: 20, backlogMs: 0, ...header },
+    header: { exit, queueMs: 0, computeMs: 20, batch: 1, backlogMs: 0, ...header },
     payload: new Uint8Array(0),
   } as const;
 };
@@ -60,6 +62,8 @@ export const refusal = (sequence: number) =>
 
 export const drain = { kind: "drain", sequence: 0, header: { reason: "SIGTERM" }, payload: new Uint8Array(0) } as const;
 
+export const alive = { kind: "alive", sequence: 0, header: {}, payload: new Uint8Array(0) } as const;
+
 export const job = (ticket: string, over: Partial<NodeJob> = {}): NodeJob => ({
   ticket,
   application: "tiny",
@@ -68,8 +72,18 @@ export const job = (ticket: string, over: Partial<NodeJob> = {}): NodeJob => ({
   minRung: 2,
   remainingMs: 1000,
   topK: 1,
+  claim: { user: "u", weight: 1, priority: "normal" },
   ...over,
 });
+
+/** The same node, where each further job in a run costs this share of a run alone. */
+export function batching(share: number, over: Partial<NodeRegistration> = {}): NodeRegistration {
+  const batched = registration(over);
+  for (const { stageMs } of Object.values(batched.applications["tiny"]?.rungs ?? {})) {
+    for (const stage of stageMs) stage.marginalMs = share * stage.medianMs;
+  }
+  return batched;
+}
 
 /** The effects of one kind. */
 export const only = <K extends GatewayEffect["do"]>(effects: readonly GatewayEffect[], kind: K) =>

@@ -19,7 +19,12 @@ const registration: NodeRegistration = {
   device: "d",
   concurrency: 1,
   applications: {
-    tiny: { version: "1", rungs: { "0": { medianMs: 1, p95Ms: 2, stageMs: [{ rung: 0, medianMs: 1 }] } } },
+    tiny: {
+      version: "1",
+      rungs: {
+        "0": { medianMs: 1, p95Ms: 2, quality: 0.5, gain: 0.5, stageMs: [{ rung: 0, medianMs: 1, marginalMs: 1 }] },
+      },
+    },
   },
 };
 const exit = { exit: 1, bin: 2, confidence: 0.5, top: [[3, 0.5]] as [number, number][] };
@@ -43,10 +48,12 @@ const SAMPLES: { [K in FrameKind]: Headers[K] } = {
   hello: { registration, busyMs: 0 },
   welcome: { node: "n1", epoch: 3, heartbeatMs: 1000 },
   job: inputJob,
-  answer: { exit, queueMs: 0.5, computeMs: 3, backlogMs: 0 },
+  answer: { exit, queueMs: 0.5, computeMs: 3, batch: 2, backlogMs: 0 },
   refusal: { code: "too_late", detail: "why", backlogMs: 1 },
   cancel: {},
   drain: { reason: "SIGTERM" },
+  probe: {},
+  alive: {},
 };
 
 /** What the decoder says of this header; "" when it is taken. */
@@ -178,6 +185,7 @@ test("a job's tensor survives the journey, from the input and from a cut", () =>
     minRung: 1,
     remainingMs: 99,
     topK: 3,
+    claim: { user: "u", weight: 1, priority: "normal" },
   };
   const starts: NodeJob["start"][] = [
     { from: "input", input: { datatype: "UINT8", shape: [3], bytes } },

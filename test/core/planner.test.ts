@@ -1,17 +1,28 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { edgeMachine, nodeMachine, type Machine } from "../../control/machine.ts";
 import { makePlan, type PlanInput } from "../../control/planner.ts";
+import type { NodeEntry } from "../../protocol/fleet.ts";
 import { MAX_OPTIONS, type Plan } from "../../protocol/plan.ts";
 import { ladder, nodeEntry } from "../support/ladder.ts";
+
+type EdgeState = { slowdown?: number; overheadMs?: number; aheadMs?: number; price?: number };
+
+const edgeAt = ({ slowdown = 1, overheadMs = 1, aheadMs = 0, price = 0 }: EdgeState = {}): Machine =>
+  edgeMachine(ladder(), { slowdown, overheadMs, spreadMs: 0, tail: 1 }, aheadMs, price);
+
+const nodeAt = (entry: NodeEntry, linkMs = 10, aheadMs = 0): Machine =>
+  nodeMachine(entry, ladder(), { meanMs: linkMs, deviationMs: 0, msPerKiB: 0 }, aheadMs, entry.load.price);
 
 const base = (over: Partial<PlanInput> = {}): PlanInput => ({
   application: ladder(),
   planId: "p",
   remainingMs: 200,
   wishes: { deadlinePolicy: "best_effort" },
-  edge: { slowdown: 1, overheadMs: 1, aheadMs: 0, price: 0 },
-  nodes: [{ entry: nodeEntry("n1"), linkMs: 10, aheadMs: 0 }],
+  home: edgeAt(),
+  away: [nodeAt(nodeEntry("n1"))],
   evidence: [],
+  weight: 1,
   ...over,
 });
 
@@ -37,12 +48,12 @@ describe("makePlan", () => {
   });
 
   test("without a node the deepest useful exit of the edge is the goal", () => {
-    const plan = planOf(base({ nodes: [] }));
+    const plan = planOf(base({ away: [] }));
     expect([0, 1, 2].map((bin) => goal(plan, 0, bin))).toEqual(["2@edge", "2@edge", "stop"]);
   });
 
   test("a node that cannot make the deadline is not planned", () => {
-    const plan = planOf(base({ remainingMs: 20, nodes: [{ entry: nodeEntry("n1"), linkMs: 10, aheadMs: 20 }] }));
+    const plan = planOf(base({ remainingMs: 20, away: [nodeAt(nodeEntry("n1"), 10, 20)] }));
     expect(plan.options.every((option) => option.at.tier === "edge" || option.rung < 3)).toBe(true);
     expect(goal(plan, 0, 0)).toBe("2@edge");
   });
@@ -50,17 +61,17 @@ describe("makePlan", () => {
   test("what the edge does equally well is not sent to a node", () => {
     const light = nodeEntry("n1");
     delete light.registration.applications["shapes"]?.rungs["3"];
-    const plan = planOf(base({ nodes: [{ entry: light, linkMs: 10, aheadMs: 0 }] }));
+    const plan = planOf(base({ away: [nodeAt(light)] }));
     expect([0, 1].map((bin) => goal(plan, 0, bin))).toEqual(["2@edge", "2@edge"]);
   });
 
   test("the edge's stages beyond the deadline are not planned", () => {
-    const plan = planOf(base({ nodes: [], remainingMs: 4 }));
+    const plan = planOf(base({ away: [], remainingMs: 4 }));
     expect(plan.options.map((option) => option.rung)).toEqual([0, 1]);
   });
 
   test("a price on the node keeps work at the edge", () => {
-    const dear = planOf(base({ nodes: [{ entry: nodeEntry("n1", { price: 0.1 }), linkMs: 10, aheadMs: 0 }] }));
+    const dear = planOf(base({ away: [nodeAt(nodeEntry("n1", { price: 0.1 }))] }));
     expect([0, 1].map((bin) => goal(dear, 0, bin))).toEqual(["2@edge", "2@edge"]);
   });
 
@@ -73,8 +84,7 @@ describe("makePlan", () => {
   });
 
   test("a node takes over what another refused", () => {
-    const nodes = ["n1", "n2"].map((name) => ({ entry: nodeEntry(name), linkMs: 10, aheadMs: 0 }));
-    const plan = planOf(base({ nodes }));
+    const plan = planOf(base({ away: ["n1", "n2"].map((name) => nodeAt(nodeEntry(name))) }));
     const n1 = plan.options.findIndex(
       (option) => option.at.tier === "node" && option.at.node === "n1" && option.rung === 3,
     );
@@ -99,9 +109,11 @@ describe("makePlan", () => {
   });
 
   test("refuses at once: 504 where idle machines could not make it, 429 where load is the reason", () => {
-    expect(makePlan(base({ remainingMs: 2, nodes: [] }))).toMatchObject({ ok: false, code: "deadline_unmeetable" });
-    const busy = { slowdown: 1, overheadMs: 1, aheadMs: 500, price: 0 };
-    expect(makePlan(base({ edge: busy, nodes: [] }))).toMatchObject({ ok: false, code: "overloaded" });
+    expect(makePlan(base({ remainingMs: 2, away: [] }))).toMatchObject({ ok: false, code: "deadline_unmeetable" });
+    expect(makePlan(base({ home: edgeAt({ aheadMs: 500 }), away: [] }))).toMatchObject({
+      ok: false,
+      code: "overloaded",
+    });
   });
 
   test("evidence from elsewhere decides the first step", () => {
@@ -109,6 +121,65 @@ describe("makePlan", () => {
     expect(sure.first).toBe(-1);
     const unsure = planOf(base({ evidence: [{ exit: 0, bin: 0, confidence: 0.3, top: [] }] }));
     expect(unsure.options[unsure.first]).toMatchObject({ rung: 3 });
+  });
+
+  test("a cut travels where it gets there sooner than the input, and only from the exit that left it", () => {
+    const application = ladder({ input: { ...ladder().input, bytes: 400_000 } });
+    application.rungs[0] = {
+      ...application.rungs[0]!,
+      cut: { shape: [4, 4], bytes: { f32: 9000, u8: 4000, u4: 2000 }, lostPoints: { u8: 0, u4: 0.5 } },
+    };
+    application.rungs[3] = { ...application.rungs[3]!, resumesFrom: 0 };
+    const entry = nodeEntry("n1");
+    const stage = (rung: number, ms: number) => ({ rung, medianMs: ms, marginalMs: ms });
+    entry.registration.applications["shapes"]!.rungs = {
+      "3": { medianMs: 5.2, p95Ms: 6, quality: 0.9, gain: 0.1, stageMs: [stage(0, 0.2), stage(3, 5)] },
+    };
+    const away = [nodeMachine(entry, application, { meanMs: 2, deviationMs: 0, msPerKiB: 0.1 }, 0, 0)];
+    const plan = planOf(base({ application, away }));
+    const step = plan.next[0]?.[0];
+    expect(plan.options[step as number]).toMatchObject({ rung: 3, from: 0, minRung: 1, at: { tier: "node" } });
+    const small = planOf(base({ application: { ...application, input: { ...application.input, bytes: 8 } }, away }));
+    expect(small.options.every((option) => option.from === "input")).toBe(true);
+  });
+
+  test("the first step is the one that leads to most: a variant at once where the ladder before it teaches nothing", () => {
+    const application = ladder();
+    // Cheap and always right, restarting from the input: nothing is gained by an exit before it.
+    application.rungs[2] = { ...application.rungs[2]!, resumesFrom: "input", mflops: { own: 0.01, cumulative: 0.01 } };
+    for (const rung of application.rungs) {
+      rung.evidence = rung.evidence.map((row) => ({ ...row, right: [0.5, 0.5, 1, 0.5] }));
+    }
+    const home = edgeMachine(application, { slowdown: 1, overheadMs: 1, spreadMs: 0, tail: 1 }, 0, 0.01);
+    const plan = planOf(base({ application, home, away: [] }));
+    expect(plan.options[plan.first]).toMatchObject({ rung: 2 });
+  });
+
+  test("a second node is asked beside the first only where time is short and hedging is on", () => {
+    const away = ["n1", "n2"].map((name) => nodeAt(nodeEntry(name)));
+    expect(planOf(base({ away })).hedge).toBeUndefined();
+    const idle = planOf(base({ away, hedging: true }));
+    expect(idle.hedge?.every((index) => index === -1)).toBe(true);
+    const tight = planOf(base({ away, hedging: true, remainingMs: 22 }));
+    const step = tight.next[0]?.[0] as number;
+    const [first, second] = [tight.options[step], tight.options[tight.hedge?.[step] ?? -1]];
+    expect(second).toMatchObject({ rung: first?.rung, at: { tier: "node" } });
+    expect(second?.at).not.toEqual(first?.at);
+  });
+
+  test("explains every candidate when asked, and only then", () => {
+    expect(planOf(base()).explanation).toBeUndefined();
+    const away = [nodeAt(nodeEntry("n1", { price: 0.001 })), nodeAt(nodeEntry("far"), 500)];
+    const explanation = planOf(base({ away, explain: true })).explanation ?? [];
+    const verdicts = (tier: string, node?: string) =>
+      explanation
+        .filter(({ at }) => at.tier === tier && (at.tier !== "node" || at.node === node))
+        .map(({ rung, verdict }) => `${rung} ${verdict}`);
+    expect(verdicts("edge")).toEqual(["0 first", "1 worth less", "2 fallback"]);
+    expect(verdicts("node", "n1")).toContain("3 planned");
+    expect(new Set(verdicts("node", "far").map((text) => text.slice(2)))).toEqual(new Set(["too slow"]));
+    const heavy = explanation.find(({ at, rung }) => at.tier === "node" && at.node === "n1" && rung === 3);
+    expect(heavy).toMatchObject({ price: 0.001, cost: 0.005 });
   });
 
   const inputs = fc.record({
@@ -126,8 +197,8 @@ describe("makePlan", () => {
     makePlan(
       base({
         remainingMs,
-        edge: { slowdown: at.slowdown, overheadMs: 1, aheadMs: at.aheadMs, price },
-        nodes: at.links.map((linkMs, i) => ({ entry: nodeEntry(`n${i}`, { price }), linkMs, aheadMs: 0 })),
+        home: edgeAt({ slowdown: at.slowdown, aheadMs: at.aheadMs, price }),
+        away: at.links.map((linkMs, i) => nodeAt(nodeEntry(`n${i}`, { price }), linkMs)),
       }),
     );
 

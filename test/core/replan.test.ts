@@ -18,6 +18,8 @@ const plan: Plan = {
   next: [[2, 3, 4, 1], [2, "stop"], [2, 4], ["stop"]],
   otherwise: [2, 2, 1, 1, 1],
   marginMs: 1,
+  edgeSlowdown: 1,
+  weight: 1,
   reason: "",
 };
 

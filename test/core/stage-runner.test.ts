@@ -1,10 +1,14 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { softmax } from "../../runtime/answers.ts";
-import { StageRunner } from "../../runtime/stage-runner.ts";
-import type { Start } from "../../protocol/tensor.ts";
+import { samples as samplesOf, stacked, type RuntimeTensor } from "../../runtime/session.ts";
+import { StageRunner, type StageState } from "../../runtime/stage-runner.ts";
+import { unpack } from "../../runtime/tensor-packing.ts";
+import type { PackedTensor, Start } from "../../protocol/tensor.ts";
 import { samples, session, tiny, type Sample } from "./tiny.ts";
 
 let runner: StageRunner;
+
+const stackedBack = (tensor: RuntimeTensor) => samplesOf(tensor, 2);
 
 beforeAll(async () => {
   runner = new StageRunner(tiny, await Promise.all(tiny.rungs.map(({ stage }) => session(stage))));
@@ -31,6 +35,43 @@ test("every rung answers like the one network it was cut from", async () => {
     }
   }
   expect(right / samples.length).toBeGreaterThan(0.7);
+});
+
+test("several requests in one run are answered as each alone, whatever they started from", async () => {
+  const alone = await Promise.all(samples.map((sample) => runner.begin(start(sample))));
+  const together = await Promise.all(samples.map((sample) => runner.begin(start(sample))));
+  for (const rung of [0, 1, 2]) {
+    const exits = await runner.runTogether(
+      together.map((state, i) => ({ state, topK: 1 + (i % 3) })),
+      rung,
+    );
+    for (const [i, exit] of exits.entries()) {
+      const single = await runner.run(alone[i] as StageState, rung, 1);
+      expect(exit.top).toHaveLength(1 + (i % 3));
+      expect(exit.top[0]?.[0]).toBe(single.top[0]?.[0]);
+      expect(exit.confidence).toBeCloseTo(single.confidence, 5);
+    }
+  }
+  // The cuts each holds are its own.
+  const [cutOfOne, cutOfBatch] = await Promise.all(
+    [alone[3], together[3]].map((state) => runner.cut(state as StageState, 0, "f32")),
+  );
+  const [one, batch] = await Promise.all([cutOfOne, cutOfBatch].map((cut) => unpack(cut as PackedTensor)));
+  for (const [i, value] of (one as Float32Array).entries()) expect(batch?.[i]).toBeCloseTo(value, 4);
+});
+
+test.each<[string, RuntimeTensor]>([
+  ["float32", { type: "float32", data: new Float32Array([1, 2, 3, 4]), dims: [1, 2, 2] }],
+  ["uint8", { type: "uint8", data: new Uint8Array([1, 2, 3, 4]), dims: [1, 2, 2] }],
+  ["int64", { type: "int64", data: new BigInt64Array([1n, 2n, 3n, 4n]), dims: [1, 2, 2] }],
+])("%s tensors are stacked and taken apart again; what does not fit is refused", (_, tensor) => {
+  const both = stacked([tensor, tensor]);
+  expect(both).toMatchObject({ type: tensor.type, dims: [2, 2, 2] });
+  expect(both.data).toHaveLength(8);
+  expect(stackedBack(both)).toEqual([tensor, tensor]);
+  expect(stacked([tensor])).toBe(tensor);
+  expect(() => stacked([])).toThrow(RangeError);
+  expect(() => stacked([tensor, { ...tensor, dims: [1, 4] }])).toThrow(RangeError);
 });
 
 test("a run resumed from the exact cut on another machine gives the same answer; a quantised one gives nearly the same", async () => {

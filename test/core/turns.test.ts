@@ -8,6 +8,8 @@ const turn = (id: string, deadlineAt: number): Turn => ({
   id,
   deadlineAt,
   workMs: 1,
+  claim: { user: "u", weight: 1, priority: "normal" },
+  begun: false,
   interruption: null,
   wake: null,
   waiting: false,
@@ -85,6 +87,28 @@ describe("turns", () => {
     turns.requeue(holder);
     expect(await turns.acquire(holder)).toBe(false);
     expect(turns.running).toBe(false);
+  });
+
+  test("evicted work leaves the queue at once, wakes, and never runs; what has begun is marked so", async () => {
+    const holder = turn("holder", 10);
+    const waiting = turn("waiting", 20);
+    const turns = turnsWith(holder, waiting);
+    await turns.acquire(holder);
+    const outcome = turns.acquire(waiting);
+    expect([holder.begun, waiting.begun]).toEqual([true, false]);
+    turns.evict("waiting");
+    expect(turns.queue.length).toBe(0);
+    turns.release(holder);
+    expect(await outcome).toBe(false);
+    expect(waiting).toMatchObject({ interruption: "evicted", begun: false });
+    expect(turns.queue.length).toBe(0);
+    // Who holds the processor is not in the queue: there is nothing to take from it.
+    turns.queue.insert(holder);
+    holder.interruption = null;
+    await turns.acquire(holder);
+    turns.evict("holder");
+    expect(holder.interruption).toBeNull();
+    turns.release(holder);
   });
 
   test("work whose deadline is long past belongs to nobody and is reaped", () => {

@@ -30,14 +30,24 @@ describe("wishes", () => {
     expect(readWishes(from(""), application)).toEqual({
       wishes: { deadlinePolicy: "best_effort" },
       topK: application.labels.length,
+      explain: false,
     });
   });
 
   it("are read from the query", () => {
-    const query = "deadline_policy=strict&min_accuracy=0.9&min_confidence=0.8&max_exit=2&tier=node&top_k=1";
+    const query =
+      "deadline_policy=strict&min_accuracy=0.9&min_confidence=0.8&max_exit=2&tier=node&top_k=1&priority=high&explain=true";
     expect(readWishes(from(query), application)).toEqual({
-      wishes: { deadlinePolicy: "strict", minAccuracy: 0.9, minConfidence: 0.8, maxExit: 2, tier: "node" },
+      wishes: {
+        deadlinePolicy: "strict",
+        minAccuracy: 0.9,
+        minConfidence: 0.8,
+        maxExit: 2,
+        tier: "node",
+        priority: "high",
+      },
       topK: 1,
+      explain: true,
     });
   });
 
@@ -59,6 +69,25 @@ describe("wishes", () => {
     expect(readWishes(from("tier=auto"), application).wishes).not.toHaveProperty("tier");
   });
 
+  it.each([
+    ["0", "normal"],
+    ["1", "high"],
+    ["2", "low"],
+    ["17", "low"],
+    ["low", "low"],
+  ])("read the priority %s as %s", (given, priority) => {
+    expect(readWishes(from(`priority=${given}`), application).wishes.priority).toBe(priority);
+  });
+
+  it.each([
+    ["", true],
+    ["1", true],
+    ["false", false],
+    ["0", false],
+  ])("read explain=%s as %s", (given, explain) => {
+    expect(readWishes(from(`explain=${given}`), application).explain).toBe(explain);
+  });
+
   it("never ask for more labels than there are", () => {
     expect(readWishes(from("top_k=100"), application).topK).toBe(application.labels.length);
   });
@@ -78,6 +107,9 @@ describe("wishes", () => {
     ["top_k=101", "query top_k"],
     ["top_k=1&top_k=2", "query top_k"],
     ["tier=", "query tier"],
+    ["priority=urgent", "query priority"],
+    ["priority=-1", "query priority"],
+    ["explain=maybe", "query explain"],
   ])("refuse %s, naming field, value and remedy", (query, field) => {
     const problem = problemOf(() => readWishes(from(query), application));
     expect(problem.code).toBe("bad_parameter");

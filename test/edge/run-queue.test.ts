@@ -5,14 +5,15 @@
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createTestHarness } from "wrangler";
+import { RESERVE } from "../../control/edge-admission.ts";
 import type { IsolateReport, RunResult } from "../../protocol/inference.ts";
 
-type JobWish = { rung: number; minRung: number; remainingMs: number; cancel?: boolean };
+type JobWish = { rung: number; minRung: number; remainingMs: number; cancel?: boolean; user?: string };
 
 /** The last rung of the fixture application, and the profile of each of its slow stages; as in test/onnx/bundle.ts. */
 const LAST = 4;
 const STAGE_MS = 400;
-const WHOLE_MS = LAST * STAGE_MS;
+const WHOLE_MS = RESERVE * LAST * STAGE_MS;
 
 const configPath = (name: string): string => path.join(import.meta.dirname, "../onnx", name);
 
@@ -70,6 +71,19 @@ describe.each(["system", "io"])("on the %s clock", (clock) => {
     expect(byIndex[0]?.exits.length).toBe(LAST + 1);
     expect(byIndex[2]?.ended).not.toBe("refused");
     expect(byIndex[2]?.exits.length).toBeGreaterThanOrEqual(1);
+  });
+
+  test("waiting work of who uses more gives way to who would be refused; its own request hears of it at once", async () => {
+    const strict = (user: string, remainingMs: number): JobWish => ({ ...whole(remainingMs), minRung: LAST, user });
+    // A little more than the profile says: three jobs pass the test, a fourth by the third's deadline does not.
+    const dueMs = (n: number): number => n * (WHOLE_MS + 150);
+    const heavy = [1, 2, 3].map((n) => strict("heavy", dueMs(n)));
+    const finished = await together([...heavy, strict("light", dueMs(3))]);
+    const byIndex = [...finished].sort((a, b) => a.index - b.index);
+    expect(byIndex[3]).toMatchObject({ ended: "stop" });
+    expect(byIndex.map(({ ended }) => ended).sort()).toEqual(["refused", "stop", "stop", "stop"]);
+    expect(finished[0]).toMatchObject({ ended: "refused", exits: [], profileMs: 0 });
+    expect(await ask("/debug")).toMatchObject(idle);
   });
 
   test("a job cancelled in mid-run ends at a stage boundary with the exits it has; others go on", async () => {

@@ -6,6 +6,7 @@ import { Executor, type Reply } from "../../nodes/executor.ts";
 import { ConfigurationError } from "../../nodes/log.ts";
 import { findApplications, loadApplication } from "../../nodes/models.ts";
 import { profile } from "../../nodes/profile.ts";
+import type { Application } from "../../protocol/application.ts";
 import type { NodeRegistration } from "../../protocol/fleet.ts";
 import type { JobHeader } from "../../protocol/node-messages.ts";
 import type { InputTensor, Start } from "../../protocol/tensor.ts";
@@ -60,8 +61,14 @@ describe("profile", () => {
     for (const { medianMs, p95Ms, stageMs } of Object.values(rungs)) {
       expect(medianMs).toBeGreaterThan(0);
       expect(p95Ms).toBeGreaterThanOrEqual(medianMs);
-      for (const stage of stageMs) expect(stage.medianMs).toBeGreaterThan(0);
+      for (const stage of stageMs) {
+        expect(stage.medianMs).toBeGreaterThan(0);
+        expect(stage.marginalMs).toBeGreaterThanOrEqual(0);
+        expect(stage.marginalMs).toBeLessThanOrEqual(stage.medianMs);
+      }
     }
+    const { rungs: ladder } = compute.applications[0] as Application;
+    expect(Object.values(rungs).map(({ quality }) => quality)).toEqual(ladder.map((rung) => rung.quality.validation));
   });
 });
 
@@ -80,6 +87,41 @@ describe("jobs", () => {
       expect(queueMs).toBeGreaterThanOrEqual(0);
     }
     expect(executor.backlogMs).toBe(0);
+  });
+
+  test.each([1, 2])("rung %i answers alike in batches, which this machine is said to gain from", async (rung) => {
+    const gaining = structuredClone(registration);
+    for (const { stageMs } of Object.values(gaining.applications["tiny"]?.rungs ?? {})) {
+      for (const stage of stageMs) stage.marginalMs = stage.medianMs / 100;
+    }
+    const executor = new Executor(gaining, compute);
+    const replies = await Promise.all(
+      samples.map((sample, i) =>
+        ask(executor, `batch-${rung}-${i}`, header(rung), { from: "input", input: tensor(sample) }),
+      ),
+    );
+    const batches = replies.map((reply, i) => {
+      if (reply.kind !== "answer") throw new Error(reply.header.detail);
+      expect(reply.header.exit.top[0]?.[0]).toBe(argMax((samples[i] as Sample).logits[rung] as number[]));
+      return reply.header.batch;
+    });
+    // The first began alone, before the others had come.
+    expect(batches[0]).toBe(1);
+    expect(Math.max(...batches)).toBeGreaterThan(1);
+    expect(executor.backlogMs).toBe(0);
+  });
+
+  test("in a batch, a tensor that does not fit fails its own job only", async () => {
+    const of = (id: string, shape: number[]) => {
+      const start: Start = { from: "input", input: { ...tensor(first()), shape } };
+      return { id, start, topK: 1 };
+    };
+    const jobs = [of("a", [1, 8, 8]), of("b", [8, 8]), of("c", [1, 8, 8])];
+    const ends = await compute.run({ application: "tiny", rung: 2, jobs });
+    expect(ends.map((end) => ("exit" in end ? end.exit.exit : end.code))).toEqual([2, "bad_input", 2]);
+    const unknown = await compute.run({ application: "tiny", rung: 1, jobs: [{ id: "nobody", start: null, topK: 1 }] });
+    expect(unknown).toMatchObject([{ id: "nobody", code: "failed" }]);
+    for (const { id } of jobs) compute.forget(id);
   });
 
   test("from a cut it answers as from the input", async () => {

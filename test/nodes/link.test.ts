@@ -95,7 +95,7 @@ class Peer {
     this.closed = once(socket, "close").then(([code]) => code as number);
     socket.on("message", (data, isBinary) => {
       if (!isBinary) return socket.send("pong");
-      const decoded = decodeMessage(data as Buffer, ["hello", "answer", "refusal", "drain"]);
+      const decoded = decodeMessage(data as Buffer, ["hello", "answer", "refusal", "drain", "alive"]);
       if (!decoded.ok) throw new Error(decoded.error.message);
       this.#frames.push(decoded.value);
       this.#wake?.();
@@ -124,7 +124,7 @@ const JOB = encodeMessage(
   },
   new Uint8Array([1]),
 );
-const ANSWER = { exit: { exit: 0, bin: 0, confidence: 1, top: [] }, queueMs: 0, computeMs: 1, backlogMs: 0 };
+const ANSWER = { exit: { exit: 0, bin: 0, confidence: 1, top: [] }, queueMs: 0, computeMs: 1, batch: 1, backlogMs: 0 };
 
 test("credentials, hello, welcome, a job and its answer; an answer of another epoch is not sent", async () => {
   const link = start();
@@ -198,6 +198,13 @@ test("drain is done when the gateway says it back, and a connection lost after i
   await drained;
   peer.socket.terminate();
   expect(await running).toEqual({ why: "stopped" });
+});
+
+test("a probe is answered at once", async () => {
+  start();
+  const peer = await welcomed(1);
+  peer.socket.send(encodeMessage("probe", 0, {}));
+  expect((await peer.next("alive")).sequence).toBe(0);
 });
 
 test("stopping closes politely", async () => {

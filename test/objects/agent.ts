@@ -12,7 +12,7 @@ import {
 } from "../../protocol/node-messages.ts";
 import { gatewayName, type NodeGatewayRpc } from "../../protocol/services.ts";
 
-const FROM_GATEWAY = ["welcome", "job", "cancel", "drain"] as const;
+const FROM_GATEWAY = ["welcome", "job", "cancel", "drain", "probe"] as const;
 
 export const registration: NodeRegistration = {
   agentVersion: "test",
@@ -27,12 +27,14 @@ export const registration: NodeRegistration = {
         "1": {
           medianMs: 4,
           p95Ms: 5,
+          quality: 0.8,
+          gain: 0.8,
           stageMs: [
-            { rung: 0, medianMs: 2 },
-            { rung: 1, medianMs: 2 },
+            { rung: 0, medianMs: 2, marginalMs: 2 },
+            { rung: 1, medianMs: 2, marginalMs: 2 },
           ],
         },
-        "2": { medianMs: 10, p95Ms: 12, stageMs: [{ rung: 2, medianMs: 10 }] },
+        "2": { medianMs: 10, p95Ms: 12, quality: 0.9, gain: 0.1, stageMs: [{ rung: 2, medianMs: 10, marginalMs: 10 }] },
       },
     },
   },
@@ -42,6 +44,7 @@ export const answerOf = (exit: number): AnswerHeader => ({
   exit: { exit, bin: 0, confidence: 0.75, top: [[1, 0.75]] },
   queueMs: 1,
   computeMs: 10,
+  batch: 1,
   backlogMs: 0,
 });
 
@@ -53,6 +56,7 @@ export const job = (over: Partial<NodeJob> = {}): NodeJob => ({
   minRung: 1,
   remainingMs: 5000,
   topK: 1,
+  claim: { user: "u", weight: 1, priority: "normal" },
   ...over,
 });
 

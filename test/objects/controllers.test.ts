@@ -28,7 +28,7 @@ const ask = (over: Partial<PlanRequest> = {}): PlanRequest => ({
 function gatewayReport(node: string): GatewayReport {
   const entry = nodeEntry(node);
   const rungs = Object.fromEntries(
-    application!.rungs.map((_, i) => [String(i), { medianMs: 1, p95Ms: 1, stageMs: [] }]),
+    application!.rungs.map((_, i) => [String(i), { medianMs: 1, p95Ms: 1, quality: 0.9, gain: 0.1, stageMs: [] }]),
   );
   const registration = {
     ...entry.registration,

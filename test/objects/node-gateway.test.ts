@@ -2,10 +2,11 @@
  * NodeGateway in workerd, with a scripted agent on a real hibernating socket. Evictions and aborts are the platform's
  * own; what these tests do not show is a deployed object's placement, its clock or its overload errors.
  */
-import { abortAllDurableObjects, evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { abortAllDurableObjects, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { describe, expect, test } from "vitest";
 import { coordinator } from "../../functions/stubs.ts";
+import type { NodeReply } from "../../protocol/fleet.ts";
 import { encodeMessage } from "../../protocol/node-messages.ts";
 import { Agent, answerOf, gateway, job, newNode, registration, upgrade } from "./agent.ts";
 
@@ -192,6 +193,87 @@ describe("connections", () => {
     expect((await upgrade(node, { issuedAt: Date.now() + 10_000 })).status).toBe(101);
     expect(await gateway(node).status()).toMatchObject({ revoked: false });
   });
+});
+
+describe("sharing and lease", () => {
+  test("a light user's job takes the place of a heavy one's, whose caller and agent hear at once", async () => {
+    const node = newNode();
+    const stage = { rung: 2, medianMs: 1000, marginalMs: 1000 };
+    const slow = { medianMs: 1000, p95Ms: 1000, quality: 0.9, gain: 0.1, stageMs: [stage] };
+    const agent = await Agent.connect(node, { applications: { tiny: { version: "1.0.0", rungs: { "2": slow } } } });
+    const of = (user: string) => {
+      const claim = { user, weight: 1, priority: "normal" as const };
+      return gateway(node).submit(job({ rung: 2, minRung: 2, remainingMs: 5500, claim }));
+    };
+    const greedy = Array.from({ length: 6 }, () => of("greedy"));
+    expect(await Promise.race(greedy)).toMatchObject({ kind: "refused", code: "too_late" });
+    const light = of("light");
+    for (let i = 0; i < 5; i++) await agent.expect("job");
+    await agent.expect("cancel");
+    const { sequence } = await agent.expect("job");
+    agent.send("answer", sequence, answerOf(2));
+    expect(await light).toMatchObject({ kind: "answer", batch: 1 });
+    agent.socket.close(1000, "bye");
+    const codes = (await Promise.all(greedy)).map((reply) => (reply.kind === "refused" ? reply.code : reply.kind));
+    expect(codes.sort()).toEqual(["evicted", "lost", "lost", "lost", "lost", "too_late"]);
+  });
+
+  test("the alarm renews the registration while there is a connection, and ends with it", async () => {
+    const node = newNode();
+    const agent = await Agent.connect(node);
+    await untilCoordinatorSays(node, "online");
+    const stub = gateway(node) as unknown as DurableObjectStub;
+    const armed = () => runInDurableObject(stub, (_instance, state) => state.storage.getAlarm());
+    const before = await armed();
+    expect((before ?? 0) - Date.now()).toBeGreaterThan(20_000);
+    expect(await runDurableObjectAlarm(stub)).toBe(true);
+    expect(await armed()).toBeGreaterThanOrEqual(before ?? 0);
+    agent.socket.close(1000, "bye");
+    await untilCoordinatorSays(node, "offline");
+    expect(await runDurableObjectAlarm(stub)).toBe(true);
+    expect(await armed()).toBeNull();
+  });
+
+  test("an alarm that was lost is set again when the object wakes", async () => {
+    const node = newNode();
+    await Agent.connect(node);
+    const stub = gateway(node) as unknown as DurableObjectStub;
+    await runInDurableObject(stub, (_instance, state) => state.storage.deleteAlarm());
+    await evictDurableObject(gateway(node));
+    await gateway(node).status();
+    const alarm = await runInDurableObject(stub, (_instance, state) => state.storage.getAlarm());
+    expect(alarm).not.toBeNull();
+  });
+
+  test("a node that falls silent is asked for a sign of life, and given up when none comes", async () => {
+    const node = newNode();
+    const agent = await Agent.connect(node);
+    const held = gateway(node).submit(job({ remainingMs: 60_000 }));
+    await agent.expect("job");
+    // The beats stop. Whoever asks for the node next finds out, and the held job is lost long before its time.
+    let asked: NodeReply;
+    do asked = await gateway(node).submit(job({ remainingMs: 1 }));
+    while (asked.kind !== "refused" || asked.code !== "silent");
+    expect((await agent.expect("probe")).sequence).toBe(0);
+    expect(await held).toMatchObject({ kind: "lost", reason: "disconnected" });
+    expect(await agent.closed).toMatchObject({ code: 4002 });
+    await untilCoordinatorSays(node, "offline");
+  }, 15_000);
+
+  test("one that answers the probe lives on", async () => {
+    const node = newNode();
+    const agent = await Agent.connect(node);
+    let asked: NodeReply;
+    do asked = await gateway(node).submit(job({ remainingMs: 1 }));
+    while (asked.kind !== "refused" || asked.code !== "silent");
+    await agent.expect("probe");
+    agent.send("alive", 0, {});
+    const reply = gateway(node).submit(job());
+    const { sequence } = await agent.expect("job");
+    agent.send("answer", sequence, answerOf(2));
+    expect(await reply).toMatchObject({ kind: "answer" });
+    expect(await gateway(node).status()).toMatchObject({ epoch: 1, connected: true });
+  }, 15_000);
 });
 
 describe("hostile frames", () => {

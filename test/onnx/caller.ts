@@ -1,15 +1,15 @@
 /** Calls the inference Worker across a service binding, as the API Worker does, and answers what came of it. */
 import type { EdgeJobMessage } from "../../protocol/inference.ts";
-import { edgeOption, job, message, plan } from "./jobs.ts";
+import { claim, edgeOption, job, message, plan } from "./jobs.ts";
 import type { Inference } from "./worker.ts";
 
 /** One job on the fixture application `slow`. */
-export type JobWish = { rung: number; minRung: number; remainingMs: number; cancel?: boolean };
+export type JobWish = { rung: number; minRung: number; remainingMs: number; cancel?: boolean; user?: string };
 
 type Env = { INFERENCE: Service<typeof Inference> };
 
-const toJob = ({ rung, minRung, remainingMs }: JobWish): EdgeJobMessage =>
-  message(job("slow", plan([edgeOption(rung, minRung)]), remainingMs));
+const toJob = ({ rung, minRung, remainingMs, user }: JobWish): EdgeJobMessage =>
+  message({ ...job("slow", plan([edgeOption(rung, minRung)]), remainingMs), claim: claim(user) });
 
 /** Opens all at once. Results come in the order in which they came back; `index` says which wish each belongs to. */
 async function together(env: Env, wishes: readonly JobWish[]): Promise<object[]> {

@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { Executor } from "../../functions/inference/executor.ts";
 import { OnnxRuntime } from "../../functions/inference/onnx.ts";
+import { RESERVE } from "../../control/edge-admission.ts";
 import { ConstantClock, SystemClock, type Clock } from "../../protocol/clock.ts";
 import { DystriError } from "../../protocol/errors.ts";
 import type { EdgeJob, RunResult } from "../../protocol/inference.ts";
@@ -10,9 +11,10 @@ import { softmax } from "../../runtime/answers.ts";
 import type { StageRunner } from "../../runtime/stage-runner.ts";
 import { unpack } from "../../runtime/tensor-packing.ts";
 import { bundle, SLOW_MS, SLOW_STAGES, tiny } from "./bundle.ts";
-import { edgeOption, job, logitsOf, plan } from "./jobs.ts";
+import { claim, edgeOption, job, logitsOf, plan } from "./jobs.ts";
 
 const runtime = new OnnxRuntime(bundle);
+const applications = bundle.applications.map(({ application }) => application);
 
 async function runner(application: string): Promise<StageRunner> {
   return (await runtime.load()).runners.get(application) as StageRunner;
@@ -20,7 +22,7 @@ async function runner(application: string): Promise<StageRunner> {
 
 async function executorOn(clock: Clock): Promise<Executor> {
   await runtime.load();
-  return new Executor({ settled: true, load: runner }, clock, 0);
+  return new Executor({ settled: true, load: runner }, clock, 0, applications);
 }
 
 async function run(executor: Executor, work: EdgeJob): Promise<RunResult> {
@@ -30,6 +32,9 @@ async function run(executor: Executor, work: EdgeJob): Promise<RunResult> {
   expect(executor).toMatchObject({ queued: 0, running: false });
   return result;
 }
+
+/** Time in which so much profile work is admitted. */
+const room = (profileMs: number): number => RESERVE * profileMs + 1;
 
 const slow = (remainingMs: number, minRung = 0): EdgeJob =>
   job("slow", plan([edgeOption(SLOW_STAGES, minRung)]), remainingMs);
@@ -99,16 +104,16 @@ test("where the clock stands still, the profile carries time: a job runs the sta
   const executor = await executorOn(new ConstantClock(1000));
   const exitsWithin = async (remainingMs: number, minRung = 0) =>
     (await run(executor, slow(remainingMs, minRung))).exits.length;
-  expect(await exitsWithin(SLOW_STAGES * SLOW_MS + 1)).toBe(SLOW_STAGES + 1);
-  expect(await exitsWithin(2 * SLOW_MS + 1)).toBe(3);
-  expect(await run(executor, slow(2 * SLOW_MS + 1, SLOW_STAGES))).toMatchObject({ ended: "refused", exits: [] });
+  expect(await exitsWithin(room(SLOW_STAGES * SLOW_MS))).toBe(SLOW_STAGES + 1);
+  expect(await exitsWithin(room(2 * SLOW_MS))).toBe(3);
+  expect(await run(executor, slow(room(2 * SLOW_MS), SLOW_STAGES))).toMatchObject({ ended: "refused", exits: [] });
 });
 
 test("two jobs that reserve more than there is: the second runs what the first leaves it, and neither is late", async () => {
   const executor = await executorOn(new ConstantClock(1000));
   const { application } = await runner("slow");
-  const first = executor.open(application, slow(SLOW_STAGES * SLOW_MS + 1));
-  const second = executor.open(application, slow((SLOW_STAGES + 2) * SLOW_MS + 2));
+  const first = executor.open(application, slow(room(SLOW_STAGES * SLOW_MS)));
+  const second = executor.open(application, slow(room((SLOW_STAGES + 2) * SLOW_MS) + 1));
   expect((await first.result).exits.length).toBe(SLOW_STAGES + 1);
   expect((await second.result).exits.length).toBe(3);
   // The first stage of the first job had run when the second came.
@@ -128,6 +133,51 @@ test("an isolate holds no more than MAX_EDGE_JOBS jobs; the next is refused, how
   expect(executor).toMatchObject({ queued: 0, running: false });
 });
 
+test("a machine told to be slower admits less; what travels stays in the profile's milliseconds", async () => {
+  const executor = await executorOn(new ConstantClock(1000));
+  const told = (work: EdgeJob): EdgeJob => ({ ...work, plan: { ...work.plan, edgeSlowdown: 2 } });
+  expect((await run(executor, slow(room(2 * SLOW_MS) + 100))).exits.length).toBe(3);
+  for (let i = 0; i < 100; i++) await run(executor, told(job("tiny", plan([edgeOption(0)]), 1000)));
+  const slower = await run(executor, told(slow(room(2 * SLOW_MS) + 100)));
+  expect(slower.exits.length).toBe(2);
+  expect(slower.profileMs).toBeCloseTo(SLOW_MS, 0);
+});
+
+test("work of who uses more gives way to who would be refused, before any of it has run", async () => {
+  const executor = await executorOn(new ConstantClock(1000));
+  const { application } = await runner("slow");
+  const from = (user: string, remainingMs: number, minRung = SLOW_STAGES, over = {}): EdgeJob => ({
+    ...slow(remainingMs, minRung),
+    claim: claim(user, over),
+  });
+  const WHOLE_MS = RESERVE * SLOW_STAGES * SLOW_MS;
+  // Jobs of a heavy user fill the queue up to their deadline; the first has begun when the others come.
+  const heavy = [1, 2, 3].map((n) => executor.open(application, from("heavy", n * (WHOLE_MS + 1), SLOW_STAGES)));
+  const own = executor.open(application, from("heavy", 3 * (WHOLE_MS + 1)));
+  const light = executor.open(application, from("light", 3 * (WHOLE_MS + 1)));
+  expect(await own.result).toMatchObject({ ended: "refused", exits: [] });
+  const ended = await Promise.all(heavy.map(async ({ result }) => (await result).ended));
+  expect(await light.result).toMatchObject({ ended: "stop" });
+  expect(ended.filter((how) => how === "refused").length).toBe(1);
+  expect(ended.filter((how) => how === "stop").length).toBe(2);
+  await Promise.all([...heavy, own, light].map(({ held }) => held));
+  expect(executor).toMatchObject({ queued: 0, running: false });
+});
+
+test("the price rises with the work asked for, refused work too, and is gone when nobody asks", async () => {
+  let at = 0;
+  await runtime.load();
+  const executor = new Executor({ settled: true, load: runner }, new SystemClock(() => at), 0, applications);
+  const { application } = await runner("slow");
+  const ask = (): Promise<RunResult> => executor.open(application, slow(1, SLOW_STAGES)).result;
+  expect(await ask()).toMatchObject({ ended: "refused", edge: { price: 0 } });
+  at = 150;
+  const { edge } = await ask();
+  expect(edge.price).toBeGreaterThan(0);
+  at = 60_000;
+  expect((await ask()).edge.price).toBe(0);
+});
+
 test("a refusal while the runtime loads says nothing about the time after", async () => {
   const { application } = await runner("tiny");
   let settled = false;
@@ -141,10 +191,10 @@ test("a refusal while the runtime loads says nothing about the time after", asyn
       return loaded;
     },
   };
-  const executor = new Executor(source, new ConstantClock(0), 500);
+  const executor = new Executor(source, new ConstantClock(0), 500, applications);
   const work = job("tiny", plan([edgeOption(1)]), 100);
   const cold = executor.open(application, work);
-  expect(await cold.result).toMatchObject({ ended: "refused", aheadMs: 500 });
+  expect(await cold.result).toMatchObject({ ended: "refused", aheadMs: expect.closeTo(500 / RESERVE, 6) as number });
   await cold.held;
   expect(await executor.open(application, work).result).toMatchObject({ ended: "stop", aheadMs: 0 });
 });
@@ -176,7 +226,7 @@ test("a stage that fails after an exit leaves that exit standing; one that fails
       },
     });
   const executorFailing = (from: number) =>
-    new Executor({ settled: true, load: () => Promise.resolve(failing(from)) }, new SystemClock(), 0);
+    new Executor({ settled: true, load: () => Promise.resolve(failing(from)) }, new SystemClock(), 0, applications);
 
   const late = await executorFailing(2).open(sound.application, slow(10_000)).result;
   expect(late).toMatchObject({ ended: "late", failure: "slow.onnx: out of memory" });
@@ -188,12 +238,22 @@ test("a stage that fails after an exit leaves that exit standing; one that fails
 
 test("a job that waits for a load that never ends is late at its deadline; a failed load is its typed error", async () => {
   const { application } = await runner("tiny");
-  const stuck = new Executor({ settled: false, load: () => new Promise(() => undefined) }, new SystemClock(), 10);
+  const stuck = new Executor(
+    { settled: false, load: () => new Promise(() => undefined) },
+    new SystemClock(),
+    10,
+    applications,
+  );
   const work = job("tiny", plan([edgeOption(1)]), 40);
   expect(await stuck.open(application, work).result).toMatchObject({ ended: "late", exits: [] });
   expect(await stuck.open(application, { ...work, remainingMs: 5 }).result).toMatchObject({ ended: "refused" });
 
   const failure = new DystriError("runtime_init_failed", "no memory");
-  const broken = new Executor({ settled: true, load: () => Promise.reject(failure) }, new SystemClock(), 10);
+  const broken = new Executor(
+    { settled: true, load: () => Promise.reject(failure) },
+    new SystemClock(),
+    10,
+    applications,
+  );
   await expect(broken.open(application, work).result).rejects.toBe(failure);
 });

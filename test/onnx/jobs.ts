@@ -1,6 +1,7 @@
 /** Jobs for the fixture applications. */
 import type { EdgeJob, EdgeJobMessage } from "../../protocol/inference.ts";
 import { toJsonText } from "../../protocol/json-text.ts";
+import type { Claim } from "../../protocol/fleet.ts";
 import type { Option, Plan } from "../../protocol/plan.ts";
 import samples from "../fixtures/tiny/samples.json";
 
@@ -21,8 +22,25 @@ export const edgeOption = (rung: number, minRung = 0, from: Option["from"] = "in
 /** A plan that runs `options[0]` to its end, whatever the exits say, unless `next` says more. */
 export function plan(options: Option[], next: Plan["next"] = []): Plan {
   const rows = Array.from({ length: 8 }, (_, exit) => next[exit] ?? Array.from({ length: 8 }, () => 0));
-  return { planId: "p", options, first: 0, next: rows, otherwise: options.map(() => -1), marginMs: 0, reason: "test" };
+  return {
+    planId: "p",
+    options,
+    first: 0,
+    next: rows,
+    otherwise: options.map(() => -1),
+    marginMs: 0,
+    edgeSlowdown: 1,
+    weight: 1,
+    reason: "test",
+  };
 }
+
+export const claim = (user = "u", over: Partial<Claim> = {}): Claim => ({
+  user,
+  weight: 1,
+  priority: "normal",
+  ...over,
+});
 
 export function job(application: string, wanted: Plan, remainingMs: number, sample = 0): EdgeJob {
   const input = { datatype: "UINT8" as const, shape: [1, 8, 8], bytes: sampleBytes(sample) };
@@ -34,6 +52,7 @@ export function job(application: string, wanted: Plan, remainingMs: number, samp
     remainingMs,
     topK: 3,
     evidence: [],
+    claim: claim(),
   };
 }
 

@@ -67,12 +67,18 @@ export function ladder(over: Partial<Application> = {}): Application {
 }
 
 export function nodeView(node: string, over: Partial<NodeView> = {}): NodeView {
-  return { node, epoch: 1, seq: 1, price: 0, slowdown: 1, backlogMs: [0, 0, 0, 0, 0, 0], ageMs: 0, ...over };
+  return { node, epoch: 1, seq: 1, price: 0, slowdown: 1, tail: 1.2, backlogMs: [0, 0, 0, 0, 0, 0], ageMs: 0, ...over };
 }
 
 /** A node that serves every rung of `ladder()`. */
 export function nodeEntry(node: string, over: Partial<NodeView> = {}): NodeEntry {
-  const profile = (medianMs: number) => ({ medianMs, p95Ms: medianMs * 1.2, stageMs: [] });
+  const profile = (medianMs: number, quality: number) => ({
+    medianMs,
+    p95Ms: medianMs * 1.2,
+    quality,
+    gain: 0.1,
+    stageMs: [],
+  });
   return {
     node,
     gateway: `gw:local:${node}`,
@@ -84,7 +90,10 @@ export function nodeEntry(node: string, over: Partial<NodeView> = {}): NodeEntry
       device: "test",
       concurrency: 1,
       applications: {
-        shapes: { version: "1", rungs: { "0": profile(0.2), "1": profile(0.4), "2": profile(0.6), "3": profile(5) } },
+        shapes: {
+          version: "1",
+          rungs: { "0": profile(0.2, 0.8), "1": profile(0.4, 0.84), "2": profile(0.6, 0.88), "3": profile(5, 0.92) },
+        },
       },
     },
     load: nodeView(node, over),

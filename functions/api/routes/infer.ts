@@ -15,6 +15,7 @@ import {
 import { readInput } from "../input.ts";
 import { serve } from "../serve.ts";
 import { namedAnswer } from "../answer.ts";
+import { shownCandidates } from "../explain.ts";
 import { readWishes, refuseUnknownQuery } from "../wishes.ts";
 
 export function inferRoutes(catalogue: Catalogue): Hono<AppEnv> {
@@ -24,7 +25,7 @@ export function inferRoutes(catalogue: Catalogue): Hono<AppEnv> {
     const carriers = carriersOf(c);
     if (carriers.query) refuseUnknownQuery(carriers.query);
     const deadline = readDeadline(carriers, application.deadline);
-    const { wishes, topK } = readWishes(carriers, application);
+    const { wishes, topK, explain } = readWishes(carriers, application);
     const context = serveContext(c);
     const body = await context.clock.settled(readBytes(c.req.raw));
     const input = await readInput(application, c.req.header("content-type") ?? null, body);
@@ -37,6 +38,7 @@ export function inferRoutes(catalogue: Catalogue): Hono<AppEnv> {
       deadlineMs: deadline.deadlineMs,
       wishes,
       topK,
+      explain,
     });
     const reply = {
       ...namedAnswer(application, served),
@@ -49,6 +51,7 @@ export function inferRoutes(catalogue: Catalogue): Hono<AppEnv> {
       ...(served.computeMs === undefined ? {} : { compute_ms: shownMs(served.computeMs) }),
       degraded: served.degraded,
       reason: served.reason,
+      ...(served.explanation ? { explain: shownCandidates(application, served.explanation) } : {}),
       application: application.name,
       request_id: c.get("requestId"),
     };

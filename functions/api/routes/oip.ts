@@ -55,7 +55,7 @@ async function infer(c: AppContext, catalogue: Catalogue): Promise<Response> {
   const request = readOipRequest(application, body, headerLength);
   const carriers = carriersOf(c, request.parameters);
   const deadline = readDeadline(carriers, application.deadline);
-  const { wishes } = readWishes(carriers, application);
+  const { wishes, explain } = readWishes(carriers, application);
   const served = await serve(context, {
     controller: caller.controller,
     secretDigest: caller.secretDigest,
@@ -66,6 +66,7 @@ async function infer(c: AppContext, catalogue: Catalogue): Promise<Response> {
     wishes,
     // The probabilities of all labels are an output.
     topK: application.labels.length,
+    explain,
   });
   const reply = oipReply(application, request, served, wishes.deadlinePolicy);
   return new Response(reply.body, {

@@ -5,6 +5,7 @@ import { readDeadline } from "../../../protocol/deadline.ts";
 import type { Option, Plan } from "../../../protocol/plan.ts";
 import { authenticate } from "../auth.ts";
 import { applicationOf, carriersOf, serveContext, shownMs, type AppEnv, type Catalogue } from "../context.ts";
+import { shownCandidates } from "../explain.ts";
 import { askController } from "../serve.ts";
 import { readWishes, refuseUnknownQuery } from "../wishes.ts";
 
@@ -15,7 +16,7 @@ export function planRoutes(catalogue: Catalogue): Hono<AppEnv> {
     const carriers = carriersOf(c);
     if (carriers.query) refuseUnknownQuery(carriers.query);
     const { deadlineMs } = readDeadline(carriers, application.deadline);
-    const { wishes } = readWishes(carriers, application);
+    const { wishes, explain } = readWishes(carriers, application);
     const plan = await askController(serveContext(c), {
       controller: caller.controller,
       secretDigest: caller.secretDigest,
@@ -23,6 +24,7 @@ export function planRoutes(catalogue: Catalogue): Hono<AppEnv> {
       receivedAt: c.get("receivedAt"),
       deadlineMs,
       wishes,
+      explain,
     });
     return c.json(
       {
@@ -45,6 +47,7 @@ function shownPlan(application: Application, plan: Plan) {
     thresholds: plan.next.map((actions, exit) => ({ exit: exit + 1, rules: rulesOf(application, exit, actions) })),
     otherwise: plan.otherwise,
     margin_ms: shownMs(plan.marginMs),
+    ...(plan.explanation ? { explain: shownCandidates(application, plan.explanation) } : {}),
     reason: plan.reason,
   };
 }
