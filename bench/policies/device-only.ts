@@ -1,0 +1,42 @@
+/** Everything on the user's own device: the deepest rung predicted in time there. A thin client has no answer. */
+import { chainReferenceMs } from "../../control/ladder.ts";
+import type { Offered } from "../simulator/workload.ts";
+import type { PolicyOf, World } from "../simulator/world.ts";
+import { runOnDevice } from "./kit/device-run.ts";
+import { deviceWorks } from "./kit/device-run.ts";
+import { FixedRungs } from "./kit/selectors.ts";
+import { Serving, type Route, type Task } from "./kit/serving.ts";
+
+class DeviceOnly extends Serving {
+  constructor(world: World) {
+    const core = { order: "edf", drop: "none", stepDown: false } as const;
+    super(world, { core, network: "corrected" }, new FixedRungs(1));
+  }
+
+  override arrive(request: Offered): void {
+    const task = this.task(request);
+    const { device } = task.side;
+    const { application } = request.user;
+    const works = deviceWorks(application);
+    if (!device || works.length === 0) return this.finishAtHome(task, "rejected");
+    const leftMs = task.dueAt - this.world.events.now - device.aheadMs(task.dueAt);
+    const upperMs = (way: readonly number[]): number =>
+      device.slowdown * device.tail * chainReferenceMs(application, way, "edge");
+    const work = works.findLast(({ way }) => upperMs(way) <= leftMs) ?? works[0];
+    if (!work || upperMs(work.way) > leftMs) return this.finishAtHome(task, "rejected");
+    this.releaseAtDeadline(task);
+    runOnDevice(
+      this.world,
+      task,
+      work.way,
+      (more: Task) => !more.finished,
+      () => this.finishAtHome(task, "dropped"),
+    );
+  }
+
+  protected route(): Route {
+    return null;
+  }
+}
+
+export const deviceOnly: PolicyOf = (world) => new DeviceOnly(world);

@@ -1,0 +1,186 @@
+/**
+ * `npm run bench:sim`: every policy on the grid, in the simulator. See bench/README.md for what is printed and kept.
+ *
+ *     npm run bench:sim -- --quick          12 cells in minutes; --json prints one object and nothing else
+ *     npm run bench:sim                     the full grid and its axes; may be broken off and gone on with
+ *     … --policies dystri,gie+drop          only these          --cells mmpp2-8u    only cells whose name has this
+ *     … --seeds 3  --threads 1  --split validation
+ */
+import { parseArgs } from "node:util";
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { policyNamed, type Parameters } from "./policies/registry.ts";
+import { fingerprint, fullGrid, quickGrid, rowsOf, tasksOf, type CellPlan } from "./sim/grid.ts";
+import { runTasks } from "./sim/pool.ts";
+import { Progress } from "./sim/progress.ts";
+import { Results, rowsOfCell, type CellRow } from "./sim/results.ts";
+import { describeSetting } from "./sim/setting.ts";
+import { SPLITS, type SplitName } from "./lib/replay.ts";
+import { table } from "./simulator/table.ts";
+
+const ROOT = path.join(import.meta.dirname, "..");
+const FOLDER = path.join(ROOT, ".dystri", "bench", "sim");
+
+/** A mistake of whoever called. */
+class UsageError extends Error {}
+
+type Options = {
+  quick: boolean;
+  json: boolean;
+  policies: string[] | null;
+  cells: string;
+  seeds: number | null;
+  threads: number | undefined;
+  split: SplitName;
+};
+
+try {
+  await main(readOptions(process.argv.slice(2)));
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  console.error(`bench:sim: ${error.message}`);
+  process.exitCode = 2;
+}
+
+async function main(options: Options): Promise<void> {
+  const rows = rowsOf(options.policies, tuned());
+  const grid = options.quick ? quickGrid(rows) : fullGrid(rows);
+  const cells = grid.cells
+    .filter(({ key }) => key.includes(options.cells))
+    .map((plan): CellPlan => ({ ...plan, seeds: Math.min(plan.seeds, options.seeds ?? plan.seeds) }));
+  if (cells.length === 0) {
+    throw new UsageError(
+      `no cell has ${options.cells} in its name; there are ${grid.cells.map(({ key }) => key).join(", ")}`,
+    );
+  }
+  const partial = options.policies === null ? "" : `-${options.policies.join("+")}`;
+  const folder = path.join(FOLDER, `${grid.name}${partial}${options.split === "test" ? "" : `-${options.split}`}`);
+  const results = new Results(folder, fingerprint(ROOT));
+  const missing = cells.flatMap((plan) => {
+    const seeds = new Set(results.read(plan).seeds.map(({ seed }) => seed));
+    return tasksOf(plan).flatMap((task) => (seeds.has(task.seed) ? [] : [{ plan, task }]));
+  });
+  // What takes longest first, so that no thread is left alone with it at the end.
+  missing.sort((a, b) => b.task.bounds.length - a.task.bounds.length || b.task.cell.load - a.task.cell.load);
+  if (!options.json) console.log(describeSetting());
+  const progress = new Progress(missing.length);
+  await runTasks(
+    missing.map(({ task }) => task),
+    options.split,
+    (index, result) => {
+      const one = missing[index];
+      if (one) results.add(one.plan, result);
+      progress.step(one ? `${one.plan.key} seed ${one.task.seed}` : "");
+    },
+    options.threads,
+  );
+  progress.end();
+  const files = cells.map((plan) => results.read(plan));
+  const found = files.flatMap(rowsOfCell);
+  if (options.json) console.log(JSON.stringify({ cells: found }));
+  else {
+    for (const file of files) {
+      const [arrivals] = file.seeds.map((seed) => seed.arrivals);
+      const { workload, users, load, deadlineMs } = file.cell;
+      console.log(
+        `\n${file.variation ? `${file.variation}: ` : ""}${workload}, ${users} users, ${load}×, ${deadlineMs} ms: ` +
+          `${arrivals?.perS.toFixed(0)} requests/s, CV ${arrivals?.cv.toFixed(2)}, IDC(1 s) ${arrivals?.idc.toFixed(1)}, ` +
+          `peak/mean ${arrivals?.peak.toFixed(2)} (seed 1)`,
+      );
+      console.log(tableOf(rowsOfCell(file)));
+    }
+    console.log(`\nresults: ${path.relative(ROOT, folder)}`);
+  }
+}
+
+/** Best first; a late answer counts as none. */
+function tableOf(rows: readonly CellRow[]): string {
+  const percent = (share: number | null): string => (share === null ? "" : (100 * share).toFixed(2));
+  return table(
+    [
+      "policy",
+      "effective accuracy %",
+      "missed %",
+      "late",
+      "dropped",
+      "rejected",
+      "error",
+      "on-time accuracy %",
+      "p50 ms",
+      "p99 ms",
+      "worst decile missed %",
+      "of bound %",
+      "of information %",
+    ],
+    [...rows]
+      .sort((a, b) => b.effectiveAccuracy - a.effectiveAccuracy)
+      .map((row) => [
+        row.policy,
+        percent(row.effectiveAccuracy),
+        percent(row.missRate),
+        `${row.late}`,
+        `${row.dropped}`,
+        `${row.rejected}`,
+        `${row.error}`,
+        percent(row.onTimeAccuracy),
+        row.p50Ms.toFixed(0),
+        row.p99Ms.toFixed(0),
+        percent(row.worstDecileMissRate),
+        percent(row.boundShare),
+        percent(row.infoShare),
+      ]),
+  );
+}
+
+function tuned(): Record<string, Parameters> {
+  return JSON.parse(readFileSync(path.join(import.meta.dirname, "policies", "tuned.json"), "utf8")) as Record<
+    string,
+    Parameters
+  >;
+}
+
+function readOptions(args: string[]): Options {
+  let values;
+  try {
+    ({ values } = parseArgs({
+      args,
+      options: {
+        quick: { type: "boolean", default: false },
+        json: { type: "boolean", default: false },
+        policies: { type: "string" },
+        cells: { type: "string", default: "" },
+        seeds: { type: "string" },
+        threads: { type: "string" },
+        split: { type: "string", default: "test" },
+      },
+    }));
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+  const split = SPLITS.find((name) => name === values.split);
+  if (!split) throw new UsageError(`--split is ${SPLITS.join(" or ")}, not ${values.split}`);
+  const names = values.policies?.split(",") ?? null;
+  for (const name of names ?? []) {
+    try {
+      policyNamed(name);
+    } catch (error) {
+      throw new UsageError((error as Error).message);
+    }
+  }
+  return {
+    quick: values.quick,
+    json: values.json,
+    policies: names,
+    cells: values.cells,
+    seeds: values.seeds === undefined ? null : count("--seeds", values.seeds),
+    threads: values.threads === undefined ? undefined : count("--threads", values.threads),
+    split,
+  };
+}
+
+function count(name: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1)
+    throw new UsageError(`${name} needs a whole number from 1 on, not ${text}`);
+  return value;
+}

@@ -1,0 +1,222 @@
+/**
+ * Dystri at the user's end: the real device planner on a simulated device and link. A request is planned when it comes;
+ * what it begins at home waits for the device's thread, is looked at again when its turn comes and after each exit, and
+ * the service is asked where the plan says so. The deepest exit held is the answer when the deadline is near.
+ */
+import {
+  DeviceController,
+  nextOnDevice,
+  restOf,
+  safetyStages,
+  serviceMs,
+  type DeviceStep,
+} from "../../control/device.ts";
+import { chainReferenceMs } from "../../control/ladder.ts";
+import type { ExitResult, Plan, Wishes } from "../../protocol/plan.ts";
+import type { Lens } from "./lens.ts";
+import type { Front, Served } from "./client.ts";
+import type { DeviceSite } from "./device-site.ts";
+import type { Timer } from "./event-queue.ts";
+import { ON_DEVICE } from "./records.ts";
+import type { UserSide } from "./user-side.ts";
+import type { Offered, User } from "./workload.ts";
+import type { World } from "./world.ts";
+
+const WISHES: Wishes = { deadlinePolicy: "best_effort" };
+/** Before the deadline the device shows what it holds. */
+const LAST_MS = 0.5;
+
+/** One request at home. */
+type Task = {
+  request: Offered;
+  side: UserSide;
+  dueAt: number;
+  exits: ExitResult[];
+  plan: Plan | null;
+  /** The thread is held, or waited for. */
+  onThread: boolean;
+  release: Timer | null;
+  finished: boolean;
+  predictedMs: number;
+};
+
+export class DeviceClient {
+  readonly #world: World;
+  readonly #front: Front;
+  readonly #lens: Lens;
+  readonly #controllers = new Map<User, DeviceController>();
+
+  constructor(world: World, front: Front, lens: Lens) {
+    this.#world = world;
+    this.#front = front;
+    this.#lens = lens;
+  }
+
+  arrive(request: Offered): void {
+    const { user } = request;
+    const task: Task = {
+      request,
+      side: this.#world.side(user),
+      dueAt: request.atMs + user.deadlineMs - LAST_MS,
+      exits: [],
+      plan: null,
+      onThread: false,
+      release: null,
+      finished: false,
+      predictedMs: 0,
+    };
+    const { device } = task.side;
+    if (!device || !this.#lens.options.device) return this.#ask(task);
+    task.release = this.#world.events.at(task.dueAt, () => this.#giveHeld(task));
+    this.#consider(task, device);
+  }
+
+  /** Plans from here on, and goes where the plan says; work at home waits for its turn. */
+  #consider(task: Task, device: DeviceSite): void {
+    const step = this.#plan(task, device, device.aheadMs(task.dueAt));
+    if (step.kind !== "run") return this.#leave(task, step);
+    const { application } = task.request.user;
+    const workMs =
+      device.slowdown * chainReferenceMs(application, restOf(application, step.target, task.exits), "edge");
+    task.onThread = true;
+    device.enqueue(task.dueAt, workMs, () => {
+      const now = task.finished ? ({ kind: "stop" } as const) : this.#plan(task, device, 0);
+      this.#follow(task, device, now);
+    });
+  }
+
+  /** The thread is held. */
+  #follow(task: Task, device: DeviceSite, step: DeviceStep): void {
+    if (step.kind !== "run" || task.finished) {
+      task.onThread = false;
+      this.#leave(task, step);
+      device.release();
+      return;
+    }
+    const { request } = task;
+    const { application } = request.user;
+    const rest = restOf(application, step.target, task.exits);
+    device.compute(request, step.rung, device.slowdown * chainReferenceMs(application, rest, "edge"), () => {
+      task.exits.push(this.#world.inputsOf(application).exit(request.input, step.rung));
+      this.#follow(task, device, this.#next(task, device));
+    });
+  }
+
+  #plan(task: Task, device: DeviceSite, aheadMs: number): DeviceStep {
+    const { request, side, exits, dueAt } = task;
+    const now = this.#world.events.now;
+    const reply = this.#controller(request.user).plan(
+      {
+        application: this.#lens.application(request.user.application),
+        planId: `d${request.id}`,
+        remainingMs: dueAt - now,
+        wishes: WISHES,
+        evidence: exits,
+        device: { slowdown: device.slowdown, tail: device.tail, aheadMs },
+        link: this.#lens.link(side.estimate),
+      },
+      now,
+    );
+    task.plan = reply.ok ? this.#lens.plan(reply.plan) : null;
+    const first = reply.ok ? reply.plan.options[reply.plan.first] : undefined;
+    if (first) task.predictedMs = now - request.atMs + first.predictedMs;
+    return this.#next(task, device);
+  }
+
+  #next({ plan, request, exits, dueAt }: Task, device: DeviceSite): DeviceStep {
+    if (!plan) return { kind: exits.length > 0 ? "stop" : "late" };
+    const leftMs = dueAt - this.#world.events.now;
+    return nextOnDevice(request.user.application, plan, exits, leftMs / (device.slowdown * device.tail));
+  }
+
+  /** What does not run at home. */
+  #leave(task: Task, step: DeviceStep): void {
+    if (task.finished || step.kind === "run") return;
+    if (step.kind === "stop") return this.#finish(task, null);
+    if (step.kind === "ask" && task.plan) this.#controller(task.request.user).asked(task.plan, step.option);
+    // Nothing fits by anybody's estimate: the service may still know better than what was last heard of it.
+    this.#ask(task);
+    if (task.exits.length === 0) this.#secure(task);
+  }
+
+  /** An exit at home while the service is asked. */
+  #secure(task: Task): void {
+    const { request, side, dueAt } = task;
+    const { device } = side;
+    if (!device) return;
+    const { application } = request.user;
+    const fits = (aheadMs: number): number =>
+      (dueAt - this.#world.events.now - aheadMs) / (device.slowdown * device.tail);
+    const way = safetyStages(application, fits(device.aheadMs(dueAt)));
+    const restMs = (at: number): number => device.slowdown * chainReferenceMs(application, way.slice(at), "edge");
+    const stage = (at: number): void => {
+      const rung = way[at];
+      if (rung === undefined || task.finished || safetyStages(application, fits(0)).length === 0) {
+        device.release();
+        return;
+      }
+      device.compute(request, rung, restMs(at), () => {
+        task.exits.push(this.#world.inputsOf(application).exit(request.input, rung));
+        stage(at + 1);
+      });
+    };
+    if (way.length > 0) device.enqueue(dueAt, restMs(0), () => stage(0));
+  }
+
+  #ask(task: Task): void {
+    const { request, side, exits } = task;
+    const { bytes } = request.user.application.input;
+    const leftMs = task.dueAt - this.#world.events.now;
+    const remainingMs = Math.floor(serviceMs(leftMs, this.#lens.link(side.estimate), bytes));
+    side.ask(request, bytes, (reply) => {
+      this.#front.serve(request, { remainingMs, evidence: exits }, (served) =>
+        reply(() => {
+          const controller = this.#controller(request.user);
+          controller.answered(task.plan?.planId ?? "");
+          const seenAt = this.#world.events.now;
+          const { staleMs } = this.#lens.options;
+          if (staleMs === 0) controller.absorb(served.seen, seenAt);
+          else this.#world.events.after(staleMs, () => controller.absorb(served.seen, seenAt));
+          this.#finish(task, served);
+        }),
+      );
+    });
+  }
+
+  /** The deadline is near: what is held is the answer, whatever is still on its way. */
+  #giveHeld(task: Task): void {
+    if (task.exits.length > 0) this.#finish(task, null);
+  }
+
+  /** `served`: what the service replied, if that is what ended it. */
+  #finish(task: Task, served: Served | null): void {
+    if (task.finished) return;
+    task.finished = true;
+    this.#world.events.cancel(task.release);
+    const { request, predictedMs } = task;
+    const held = task.exits.at(-1);
+    if (held && (!served || served.outcome.rung < held.exit)) {
+      const degraded = served !== null && !served.satisfied;
+      this.#world.finish(request, { status: "onTime", rung: held.exit, node: ON_DEVICE, degraded, predictedMs });
+    } else if (served) {
+      const { status, rung, node, degraded } = served.outcome;
+      const isAnswer = status === "onTime" || status === "late";
+      const own = this.#world.events.now - request.atMs;
+      // The deadline is the client's: what was late for the front may still be in time, and the other way round.
+      const predicted = predictedMs > 0 ? predictedMs : served.outcome.predictedMs;
+      this.#world.finish(request, {
+        status: isAnswer ? (own > request.user.deadlineMs ? "late" : "onTime") : status,
+        rung,
+        node,
+        degraded,
+        predictedMs: predicted,
+      });
+    }
+  }
+
+  #controller(user: User): DeviceController {
+    let controller = this.#controllers.get(user);
+    if (!controller) this.#controllers.set(user, (controller = new DeviceController()));
+    return controller;
+  }
+}
