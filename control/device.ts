@@ -187,6 +187,15 @@ export function serviceMs(leftMs: number, link: LinkEstimate, bytes: number): nu
   return Math.max(leftMs - linkUpperMs(link, bytes), (leftMs - linkMeanMs(link, bytes)) / 2, 0);
 }
 
+/**
+ * Is there any point in sending `bytes` now? Not where what still waits to be sent (`pendingBytes`, counted in `link`) makes
+ * it arrive too late as expected: it would only make the next one late as well. A free link is always tried, or an
+ * estimate that is too high would stay for ever.
+ */
+export function worthSending(leftMs: number, link: LinkEstimate, bytes: number, pendingBytes: number): boolean {
+  return pendingBytes === 0 || linkMeanMs(link, bytes) < leftMs;
+}
+
 /** What the service tells of its machines: the edge, and of the nodes the one that would answer first. */
 export function seenService(application: Application, edge: Machine, nodes: readonly Machine[]): SeenService {
   const seen = (machine: Machine): SeenMachine | null => {

@@ -12,6 +12,7 @@ import { EdgePace } from "./edge-pace.ts";
 import { leastWorkMs, nextStep, type EdgeProgress, type EdgeStep } from "./edge-run.ts";
 import { FairShare } from "./fair-share.ts";
 import { rungAt } from "./ladder.ts";
+import { deeperFitsMs } from "./patience.ts";
 import { edgeBounds, PriceLoop, type PriceBounds } from "./price.ts";
 import type { QueuedWork, RunQueue } from "./run-queue.ts";
 
@@ -94,7 +95,7 @@ export class EdgeAdmission {
     const { application, plan, progress, claim } = ask;
     const test = (without: ReadonlySet<string>): EdgeStep | null => {
       if (queue.length - without.size >= this.#limit) return null;
-      return nextStep(application, plan, progress, this.fittingMs(queue.slackMs(deadlineAt, now, without)));
+      return this.#step(ask, queue, deadlineAt, now, without);
     };
     let step = test(NOBODY);
     let evicted: string[] = [];
@@ -110,8 +111,20 @@ export class EdgeAdmission {
   }
 
   /** At a stage boundary of work that is not in the queue: what still fits, never deeper than before. */
-  next({ application, plan, progress }: EdgeAsk, queue: RunQueue<EdgeWork>, deadlineAt: number, now: number): EdgeStep {
-    return nextStep(application, plan, progress, this.fittingMs(queue.slackMs(deadlineAt, now)));
+  next(ask: EdgeAsk, queue: RunQueue<EdgeWork>, deadlineAt: number, now: number): EdgeStep {
+    return this.#step(ask, queue, deadlineAt, now, NOBODY);
+  }
+
+  #step(
+    { application, plan, progress }: EdgeAsk,
+    queue: RunQueue<EdgeWork>,
+    deadlineAt: number,
+    now: number,
+    without: ReadonlySet<string>,
+  ): EdgeStep {
+    const fitsMs = this.fittingMs(queue.slackMs(deadlineAt, now, without));
+    const deeperMs = this.fittingMs(deeperFitsMs(deadlineAt, queue.aheadMs(deadlineAt, now), now));
+    return nextStep(application, plan, progress, fitsMs, deeperMs);
   }
 
   /** Offers the next stage that the plan asks for, whether there is time for it or not. Once per boundary. */

@@ -83,11 +83,18 @@ function consult(plan: Plan, progress: EdgeProgress): "stop" | number {
 }
 
 /**
- * The next step of an edge job with `fitsMs` of profile work left to it. An option deeper than the next stage passes
+ * The next step of an edge job with `fitsMs` of profile work left to it, `deeperFitsMs` of it for more than the least that is
+ * wanted (control/patience); with an exit held everything is more. An option deeper than the next stage passes
  * through the exits between, and the plan is asked at each. An edge option that cannot be run from the tensors held
  * here (say, from the input after a start from a cut) is handed back as an escalation, for the caller to open anew.
  */
-export function nextStep(application: Application, plan: Plan, progress: EdgeProgress, fitsMs: number): EdgeStep {
+export function nextStep(
+  application: Application,
+  plan: Plan,
+  progress: EdgeProgress,
+  fitsMs: number,
+  deeperFitsMs = fitsMs,
+): EdgeStep {
   const choice = consult(plan, progress);
   const option = choice === "stop" ? undefined : plan.options[choice];
   if (choice === "stop" || !option) return { kind: "stop" };
@@ -95,8 +102,12 @@ export function nextStep(application: Application, plan: Plan, progress: EdgePro
   if (option.rung <= deepestHeld(progress)) return { kind: "stop" };
   const startedHere = progress.exits.length > 0;
   if (startedHere && wayTo(application, option.rung, progress) === null) return { kind: "escalate", option: choice };
-  for (const step of acceptable(application, choice, option, progress)) if (step.workMs <= fitsMs) return step;
-  return { kind: "late" };
+  let least: Extract<EdgeStep, { kind: "run" }> | null = null;
+  for (const step of acceptable(application, choice, option, progress)) {
+    if (step.workMs <= Math.min(fitsMs, deeperFitsMs)) return step;
+    least = step;
+  }
+  return least && !startedHere && least.workMs <= fitsMs ? least : { kind: "late" };
 }
 
 /** Profile work of the least that the next step's option would accept; 0 where nothing is to be run. */

@@ -7,6 +7,7 @@ import type { Claim, NodeRegistration } from "../protocol/fleet.ts";
 import { MAX_IN_FLIGHT } from "../protocol/limits.ts";
 import type { FairShare } from "./fair-share.ts";
 import { Lanes } from "./lanes.ts";
+import { deeperDueAt } from "./patience.ts";
 import type { Flight } from "./ledger.ts";
 import { NodeSpeed } from "./node-speed.ts";
 import type { RungWork } from "./node-work.ts";
@@ -76,9 +77,9 @@ export class NodeModel {
   }
 
   /**
-   * The deepest of these rungs that passes the demand test, and the lane that has room for it; a rung is given up only
-   * where neither an empty place nor work of users who have used clearly more makes room. `fits`: any other condition
-   * on what is in flight, with those named taken for gone.
+   * The deepest of these rungs that passes the demand test, and the lane that has room for it. Where not even the least
+   * does, work of users who have used clearly more makes room. `fits`: any other condition on what is in flight, with
+   * those named taken for gone.
    */
   admit(
     id: string,
@@ -91,12 +92,17 @@ export class NodeModel {
   ): Admission | null {
     this.#advance(now);
     const roomy = fits(new Set());
-    for (const work of possible) {
+    for (const [i, work] of possible.entries()) {
       const queued = this.#speed.queued(id, work, deadlineAt, now);
-      const lane = roomy ? this.#lanes.admits(queued, now) : -1;
+      // Tested by an earlier deadline and queued by its own it ends no later than what lies between, which was tested too.
+      const least = i === possible.length - 1;
+      const upperMs = queued.workMs + (queued.reserveMs ?? 0);
+      const tested = least ? queued : { ...queued, deadlineAt: deeperDueAt(deadlineAt, upperMs, now) };
+      const lane = roomy ? this.#lanes.admits(tested, now) : -1;
       if (lane >= 0) return { work, queued, lane, evicted: [] };
-      const admission = this.#withEviction(work, queued, now, claim, shares, fits);
-      if (admission) return admission;
+      // Nobody's whole answer is given up for a few points of another's.
+      const admission = least ? this.#withEviction(work, tested, now, claim, shares, fits) : null;
+      if (admission) return { ...admission, queued };
     }
     return null;
   }

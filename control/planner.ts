@@ -40,6 +40,11 @@ export const MAX_AWAY = 2;
 const TIE_BREAK = 1e-3;
 /** What going straight to another machine risks compared with holding an exit first: a refusal or loss after which less time is left. */
 const AWAY_RISK = 0.01;
+/**
+ * What being planned to the last millisecond risks: nothing while the upper estimate leaves half of the time, this much
+ * where it leaves none. Estimates of queues are as old as the last reply, and a stage under way cannot be interrupted.
+ */
+const TIGHT_RISK = 0.2;
 /** Kept back for the reply: a share of the deadline between these bounds. */
 const MARGIN = { share: 0.05, minMs: 1, maxMs: 50 };
 /** A second node is asked where less than this share of the time would be left after the first one's upper estimate. */
@@ -71,7 +76,7 @@ export function makePlan(input: PlanInput): PlanReply {
   });
   const first = held
     ? (rows[held.exit]?.steps[held.bin] ?? "stop")
-    : chooseFirst(application, wishes, home, away, rows, arithmetic);
+    : chooseFirst(application, wishes, home, away, rows, budgetMs, arithmetic);
   const firstIndex = first === "stop" ? -1 : first;
   const hedge = input.hedging ? hedges(fitting, budgetMs) : null;
   const plan: Plan = {
@@ -158,7 +163,7 @@ function rowOf(
   const { application, wishes } = input;
   const { evidence, mflops } = rungAt(application, exit);
   const elapsedMs = here?.predictedMs ?? 0;
-  const reachable: { option: Candidate; charge: number }[] = [];
+  const reachable: { option: Candidate; charge: number; inTime: number }[] = [];
   for (const option of home) {
     if (option.rung <= exit) continue;
     const goesOn = here !== null && wayMs(application, "edge", option.rung, exit) !== null;
@@ -168,14 +173,14 @@ function rowOf(
     const charge = goesOn
       ? option.cost - here.cost + arithmetic * (own - mflops.cumulative)
       : option.cost + arithmetic * own;
-    reachable.push({ option, charge });
+    reachable.push({ option, charge, inTime: inTime(goesOn ? option.tailMs : elapsedMs + option.tailMs, budgetMs) });
   }
   for (const option of away) {
     if (option.rung <= exit || elapsedMs + option.tailMs > budgetMs) continue;
     if (option.from !== "input" && (option.from !== exit || here === null)) continue;
     const done = option.from === "input" ? 0 : mflops.cumulative;
     const charge = option.cost + arithmetic * (rungAt(application, option.rung).mflops.cumulative - done);
-    reachable.push({ option, charge });
+    reachable.push({ option, charge, inTime: inTime(elapsedMs + option.tailMs, budgetMs) });
   }
   let total = 0;
   let value = 0;
@@ -186,8 +191,9 @@ function rowOf(
       (wishes.minAccuracy !== undefined && stay < wishes.minAccuracy);
     let best: number | "stop" = "stop";
     let bestValue = short ? Number.NEGATIVE_INFINITY : stay;
-    for (const { option, charge } of reachable) {
-      const worth = (row.right[option.rung] ?? 0) - charge;
+    for (const { option, charge, inTime: chance } of reachable) {
+      // What comes too late leaves the answer held.
+      const worth = stay + chance * ((row.right[option.rung] ?? 0) - stay) - charge;
       if (worth > bestValue) [best, bestValue] = [option.index, worth];
     }
     total += row.count;
@@ -204,6 +210,7 @@ function chooseFirst(
   home: readonly Candidate[],
   away: readonly Candidate[],
   rows: readonly Row[],
+  budgetMs: number,
   arithmetic: number,
 ): number | "stop" {
   const wantsNode = wishes.tier === "node" && away.some((option) => option.at.tier === "node");
@@ -217,14 +224,20 @@ function chooseFirst(
     // A rung further down a chain passes the exits before it, so the chain's beginning decides for it.
     const begins =
       rungAt(application, option.rung).resumesFrom === "input" || !home.some(({ rung }) => rung < option.rung);
-    if (begins) consider(option, (rows[option.rung]?.value ?? 0) - effort(option));
+    if (begins) consider(option, inTime(option.tailMs, budgetMs) * (rows[option.rung]?.value ?? 0) - effort(option));
   }
   for (const option of away) {
     if (option.from !== "input") continue;
-    consider(option, (1 - AWAY_RISK) * averageRight(application, option.rung) - effort(option));
+    const chance = (1 - AWAY_RISK) * inTime(option.tailMs, budgetMs);
+    consider(option, chance * averageRight(application, option.rung) - effort(option));
   }
   const chosen = best as Candidate | null;
   return chosen ? chosen.index : "stop";
+}
+
+/** The chance that what is planned to end by `tailMs` ends within the budget. */
+function inTime(tailMs: number, budgetMs: number): number {
+  return 1 - TIGHT_RISK * Math.max(0, 2 * (tailMs / budgetMs) - 1);
 }
 
 /**

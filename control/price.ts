@@ -19,10 +19,10 @@ export const DEADBAND = 0.02;
 /**
  * η per window in units of one full run. A window holds a dozen heavy jobs, so utilisation is noisy by a quarter; with 0.05
  * that noise alone moved the price past what most inputs gain, and it swung between nothing and too much
- * (`npm run bench:isolation`: the others' loss beside a slow edge fell from 1.2 to 0.9 points). Far from 0 the relative
+ * (`npm run bench:isolation`). Far from 0 the relative
  * step below does the work.
  */
-const STEP_PER_RUN = 0.0125;
+const STEP_PER_RUN = 0.02;
 /**
  * And a step in units of the price itself, so that a price far from 0 doubles or halves within a second, whatever it has to
  * reach: what a single input gains spans two orders of magnitude. From 0.5 on it swings.

@@ -9,6 +9,7 @@ import {
   restOf,
   safetyStages,
   serviceMs,
+  worthSending,
   type DeviceStep,
 } from "../../control/device.ts";
 import { chainReferenceMs } from "../../control/ladder.ts";
@@ -26,6 +27,13 @@ const WISHES: Wishes = { deadlinePolicy: "best_effort" };
 /** Before the deadline the device shows what it holds. */
 const LAST_MS = 0.5;
 
+/** Of a request that the link could not carry in time. */
+const UNSENT: Served = {
+  outcome: { status: "rejected", rung: -1, node: -1, degraded: false, predictedMs: 0 },
+  satisfied: false,
+  seen: [],
+};
+
 /** One request at home. */
 type Task = {
   request: Offered;
@@ -36,6 +44,8 @@ type Task = {
   /** The thread is held, or waited for. */
   onThread: boolean;
   release: Timer | null;
+  /** The service was not asked: what the device holds in time is the answer. */
+  unsent: boolean;
   finished: boolean;
   predictedMs: number;
 };
@@ -62,6 +72,7 @@ export class DeviceClient {
       plan: null,
       onThread: false,
       release: null,
+      unsent: false,
       finished: false,
       predictedMs: 0,
     };
@@ -167,7 +178,14 @@ export class DeviceClient {
     const { request, side, exits } = task;
     const { bytes } = request.user.application.input;
     const leftMs = task.dueAt - this.#world.events.now;
-    const remainingMs = Math.floor(serviceMs(leftMs, this.#lens.link(side.estimate), bytes));
+    const link = this.#lens.link(side.estimate);
+    if (!worthSending(leftMs, link, bytes, side.link?.pending ?? 0)) {
+      this.#controller(request.user).answered(task.plan?.planId ?? "");
+      if (task.release) task.unsent = true;
+      else this.#finish(task, UNSENT);
+      return;
+    }
+    const remainingMs = Math.floor(serviceMs(leftMs, link, bytes));
     side.ask(request, bytes, (reply) => {
       this.#front.serve(request, { remainingMs, evidence: exits }, (served) =>
         reply(() => {
@@ -186,6 +204,7 @@ export class DeviceClient {
   /** The deadline is near: what is held is the answer, whatever is still on its way. */
   #giveHeld(task: Task): void {
     if (task.exits.length > 0) this.#finish(task, null);
+    else if (task.unsent) this.#finish(task, UNSENT);
   }
 
   /** `served`: what the service replied, if that is what ended it. */

@@ -4,6 +4,7 @@
  */
 import type { Application } from "../../protocol/application.ts";
 import type { AccessSpec } from "./access.ts";
+import { minuteInstants } from "./azure.ts";
 import type { DeviceSpec } from "./device-site.ts";
 import { Random } from "./random.ts";
 
@@ -15,7 +16,9 @@ export type Arrivals =
   /** Two states with exponential stays: bursts that fill queues. `rates` and `meanStayMs` of the calm and the busy state. */
   | { kind: "mmpp2"; rates: [number, number]; meanStayMs: [number, number] }
   /** Poisson whose rate is constant between the instants given; the last step goes on for ever. */
-  | { kind: "steps"; steps: { fromMs: number; rate: number }[] };
+  | { kind: "steps"; steps: { fromMs: number; rate: number }[] }
+  /** Counts of a recorded trace; nothing comes after them. */
+  | { kind: "minutes"; perMinute: readonly number[]; speedUp: number; scale: number };
 
 export type User = {
   /** Index of the user; `name` is what the service calls them. */
@@ -47,6 +50,8 @@ export function instants(arrivals: Arrivals, random: Random, untilMs: number): n
     }
     case "mmpp2":
       return switching(arrivals, random, untilMs);
+    case "minutes":
+      return minuteInstants(arrivals.perMinute, arrivals, random, untilMs);
     case "steps":
       // A Poisson process forgets: starting anew at each step is exact.
       return arrivals.steps.flatMap(({ fromMs, rate }, i) => {
@@ -57,7 +62,7 @@ export function instants(arrivals: Arrivals, random: Random, untilMs: number): n
 }
 
 /** Requests a second, on average over all time. */
-export function meanRate(arrivals: Exclude<Arrivals, { kind: "steps" }>): number {
+export function meanRate(arrivals: Exclude<Arrivals, { kind: "steps" | "minutes" }>): number {
   if (arrivals.kind !== "mmpp2") return arrivals.rate;
   const { rates, meanStayMs } = arrivals;
   return (rates[0] * meanStayMs[0] + rates[1] * meanStayMs[1]) / (meanStayMs[0] + meanStayMs[1]);

@@ -424,10 +424,11 @@ describe("sharing a full queue out", () => {
     expect([refusalOf(back), only(back, "settle").length]).toEqual(["too_late", 0]);
   });
 
-  test("a light user keeps the rung it wants rather than stepping down", () => {
+  test("nobody's whole answer is given up for a deeper rung: a light user steps down first", () => {
     const gateway = filled();
     const effects = gateway.submit(job("light", of("light", { remainingMs: 135, minRung: 0 })), 0);
-    expect(sentJob(effects)?.header.rung).toBe(2);
+    expect(sentJob(effects)?.header.rung).toBe(0);
+    expect(only(effects, "settle")).toEqual([]);
   });
 
   test("a full ledger is shared out alike", () => {
