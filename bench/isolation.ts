@@ -9,29 +9,31 @@
  * Exit code 1 when on average over the seeds the others lose more than 1 point of effective accuracy (right answers on time over all
  * requests), or when right answers on time per second fall by more than 5 % where the offered load doubles.
  */
+import {
+  DEADLINE_MS,
+  GREEDY_FACTOR,
+  isolationApplication,
+  RISE_AT_MS,
+  rising,
+  runIsolation,
+  UNTIL_MS,
+  USERS,
+} from "./scenes/isolation.ts";
 import { Dystri } from "./simulator/dystri.ts";
 import { staticBest } from "./simulator/fixed-rung.ts";
 import type { Summary } from "./simulator/records.ts";
-import { deepestPerS, inputTables, loadApplications, nodes, plantOf, usersOf } from "./simulator/scenario.ts";
+import { deepestPerS, nodes, plantOf } from "./simulator/scenario.ts";
 import { table } from "./simulator/table.ts";
-import { makeWorkload, type Arrivals, type Offered } from "./simulator/workload.ts";
-import { World, type Plant, type PolicyOf } from "./simulator/world.ts";
+import type { Arrivals, Offered } from "./simulator/workload.ts";
+import type { Plant, PolicyOf } from "./simulator/world.ts";
 
-const USERS = 8;
-const DEADLINE_MS = 100;
-const GREEDY_FACTOR = 20;
 const SEEDS = [1, 2, 3, 4, 5];
-/** Everything has settled; then the greedy user begins. */
-const RISE_AT_MS = 10_000;
-const UNTIL_MS = 30_000;
 const MOST_LOST_POINTS = 1;
 const LOADS = [0.5, 1, 2, 4, 8, 16];
 const LOAD_UNTIL_MS = 16_000;
 const MOST_FALLEN = 0.05;
 
-const applications = loadApplications();
-const application = applications.find(({ name }) => name === "clothing") ?? applications[0];
-if (!application) throw new Error("models/ has no application");
+const application = isolationApplication();
 
 type Scene = { name: string; plant: Plant };
 const slowEdge = { isolates: 1, slowdown: 5, call: plantOf([]).edge.call };
@@ -44,13 +46,7 @@ const dystri: PolicyOf = (world) => new Dystri(world);
 let failed = false;
 for (const { name, plant } of SCENES) {
   const perS = deepestPerS(application, plant);
-  const rise = (index: number): Arrivals => ({
-    kind: "steps",
-    steps: [
-      { fromMs: 0, rate: perS / USERS },
-      { fromMs: RISE_AT_MS, rate: (index === 0 ? GREEDY_FACTOR : 1) * (perS / USERS) },
-    ],
-  });
+  const rise = rising(perS);
   console.log(
     `\n${name}: ${USERS} users of ${application.name}, ${DEADLINE_MS} ms, ${perS.toFixed(0)} requests/s in all; ` +
       `from ${RISE_AT_MS / 1000} s on user 1 sends ${GREEDY_FACTOR} times as much`,
@@ -140,12 +136,7 @@ function run(
   untilMs: number,
   arrivals: (index: number) => Arrivals,
 ): (chosen: (request: Offered) => boolean) => Summary {
-  if (!application) throw new Error("models/ has no application");
-  const inputs = inputTables(applications, seed);
-  const users = usersOf(application, USERS, DEADLINE_MS, arrivals);
-  const workload = makeWorkload(users, seed, untilMs, ({ name }) => inputs.get(name)?.rows ?? 0);
-  const world = new World({ seed, plant: scene, workload, inputs, applications });
-  const records = world.run(policy);
+  const { records } = runIsolation(policy, scene, seed, untilMs, arrivals);
   return (chosen) => records.summary(chosen);
 }
 

@@ -3,19 +3,34 @@
  *
  *     npm run bench:sim -- --quick          12 cells in minutes; --json prints one object and nothing else
  *     npm run bench:sim                     the full grid and its axes; may be broken off and gone on with
+ *     … --trace FILE                        a day of the Azure Functions 2019 trace instead: its --functions (16) most called
+ *                                           ones, or --choose random ones; --speed-up (60) times as fast
  *     … --policies dystri,gie+drop          only these          --cells mmpp2-8u    only cells whose name has this
  *     … --seeds 3  --threads 1  --split validation
  */
 import { parseArgs } from "node:util";
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { policyNamed, type Parameters } from "./policies/registry.ts";
-import { fingerprint, fullGrid, quickGrid, rowsOf, tasksOf, type CellPlan } from "./sim/grid.ts";
+import {
+  fingerprint,
+  fullGrid,
+  quickGrid,
+  rowsOf,
+  tasksOf,
+  traceGrid,
+  type CellPlan,
+  type Grid,
+  type Row,
+} from "./sim/grid.ts";
 import { runTasks } from "./sim/pool.ts";
 import { Progress } from "./sim/progress.ts";
 import { Results, rowsOfCell, type CellRow } from "./sim/results.ts";
 import { describeSetting } from "./sim/setting.ts";
 import { SPLITS, type SplitName } from "./lib/replay.ts";
+import { readAzureTrace, TraceError, type Choice } from "./simulator/azure.ts";
+import { Random } from "./simulator/random.ts";
 import { table } from "./simulator/table.ts";
 
 const ROOT = path.join(import.meta.dirname, "..");
@@ -32,6 +47,7 @@ type Options = {
   seeds: number | null;
   threads: number | undefined;
   split: SplitName;
+  trace: { file: string; functions: number; choose: Choice; speedUp: number } | null;
 };
 
 try {
@@ -44,7 +60,7 @@ try {
 
 async function main(options: Options): Promise<void> {
   const rows = rowsOf(options.policies, tuned());
-  const grid = options.quick ? quickGrid(rows) : fullGrid(rows);
+  const grid = options.trace ? await tracedGrid(options.trace, rows) : options.quick ? quickGrid(rows) : fullGrid(rows);
   const cells = grid.cells
     .filter(({ key }) => key.includes(options.cells))
     .map((plan): CellPlan => ({ ...plan, seeds: Math.min(plan.seeds, options.seeds ?? plan.seeds) }));
@@ -91,6 +107,26 @@ async function main(options: Options): Promise<void> {
     }
     console.log(`\nresults: ${path.relative(ROOT, folder)}`);
   }
+}
+
+/** Named after the file and what is in it. */
+async function tracedGrid(
+  { file, functions, choose, speedUp }: NonNullable<Options["trace"]>,
+  rows: Row[],
+): Promise<Grid> {
+  let chosen;
+  try {
+    chosen = await readAzureTrace(file, functions, choose, new Random(1, "trace functions"));
+  } catch (error) {
+    if (error instanceof TraceError || (error as NodeJS.ErrnoException).code !== undefined) {
+      throw new UsageError((error as Error).message);
+    }
+    throw error;
+  }
+  if (chosen.length === 0) throw new UsageError(`${file} has no function that was called`);
+  const trace = { perMinute: chosen.map(({ perMinute }) => perMinute), speedUp };
+  const hash = createHash("sha256").update(JSON.stringify(trace)).digest("hex").slice(0, 8);
+  return traceGrid(rows, `${path.parse(file).name} ${hash}`, trace);
 }
 
 /** Best first; a late answer counts as none. */
@@ -152,6 +188,10 @@ function readOptions(args: string[]): Options {
         seeds: { type: "string" },
         threads: { type: "string" },
         split: { type: "string", default: "test" },
+        trace: { type: "string" },
+        functions: { type: "string", default: "16" },
+        choose: { type: "string", default: "top" },
+        "speed-up": { type: "string", default: "60" },
       },
     }));
   } catch (error) {
@@ -159,6 +199,13 @@ function readOptions(args: string[]): Options {
   }
   const split = SPLITS.find((name) => name === values.split);
   if (!split) throw new UsageError(`--split is ${SPLITS.join(" or ")}, not ${values.split}`);
+  const choose = (["top", "random"] as const).find((name) => name === values.choose);
+  if (!choose) throw new UsageError(`--choose is top or random, not ${values.choose}`);
+  const speedUp = Number(values["speed-up"]);
+  if (!(speedUp > 0 && speedUp < Infinity)) {
+    throw new UsageError(`--speed-up needs a number above 0, not ${values["speed-up"]}`);
+  }
+  const functions = count("--functions", values.functions);
   const names = values.policies?.split(",") ?? null;
   for (const name of names ?? []) {
     try {
@@ -175,6 +222,7 @@ function readOptions(args: string[]): Options {
     seeds: values.seeds === undefined ? null : count("--seeds", values.seeds),
     threads: values.threads === undefined ? undefined : count("--threads", values.threads),
     split,
+    trace: values.trace === undefined ? null : { file: values.trace, functions, choose, speedUp },
   };
 }
 

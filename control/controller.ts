@@ -10,6 +10,7 @@ import { seenService, type SeenService } from "./device.ts";
 import { FleetBelief, VIEW_LIVE_MS, type FleetSnapshot, type NodeWork } from "./fleet.ts";
 import { rungAt } from "./ladder.ts";
 import {
+  agedLink,
   edgeSpeed,
   NEW_EDGE_ESTIMATE,
   NEW_LINK_ESTIMATE,
@@ -35,11 +36,11 @@ const HEDGE_SHARE = 0.05;
 
 /** What must survive eviction. Plain JSON. */
 export type ControllerSnapshot = {
-  schema: 2;
+  schema: 3;
   /** By platform. */
   edge: Record<string, EdgeEstimate>;
   /** By node. */
-  links: Record<string, LinkEstimate>;
+  links: Record<string, LinkEstimate & { at: number }>;
   fleet: FleetSnapshot | null;
   standing: UserStanding;
 };
@@ -62,7 +63,7 @@ export class Controller {
   readonly #applications: ReadonlyMap<string, Application>;
   readonly #fleet = new FleetBelief();
   readonly #edge = new Map<string, EdgeEstimate>();
-  readonly #links = new Map<string, LinkEstimate>();
+  readonly #links = new Map<string, LinkEstimate & { at: number }>();
   readonly #bounds = new WeakMap<NodeEntry["registration"], PriceBounds>();
   readonly #quota = new Quota();
   readonly #predictions = new PredictionLog();
@@ -120,7 +121,7 @@ export class Controller {
 
   snapshot(): ControllerSnapshot {
     return {
-      schema: 2,
+      schema: 3,
       edge: Object.fromEntries(this.#edge),
       links: Object.fromEntries(this.#links),
       fleet: this.#fleet.snapshot(),
@@ -148,7 +149,7 @@ export class Controller {
         priceHere: this.#nodePrice(entry, now),
         aheadMs: this.#fleet.aheadMs(entry.node, Number.POSITIVE_INFINITY, now),
         ageMs: this.#fleet.priceAgeMs(entry.node, now),
-        linkMs: this.#link(entry.node).meanMs,
+        linkMs: this.#link(entry.node, now).meanMs,
       })),
       predictions: this.#predictions.rows(),
     };
@@ -203,7 +204,7 @@ export class Controller {
       .nodes.filter((entry) => application.name in entry.registration.applications);
     return drawn(nodes, planId).map((entry) => {
       const aheadMs = this.#fleet.aheadMs(entry.node, remainingMs, now);
-      return nodeMachine(entry, application, this.#link(entry.node), aheadMs, this.#nodePrice(entry, now));
+      return nodeMachine(entry, application, this.#link(entry.node, now), aheadMs, this.#nodePrice(entry, now));
     });
   }
 
@@ -216,8 +217,9 @@ export class Controller {
     return userPrice(known, this.#standing.nodeUse, this.#standing.debt);
   }
 
-  #link(node: string): LinkEstimate {
-    return this.#links.get(node) ?? NEW_LINK_ESTIMATE;
+  #link(node: string, now: number): LinkEstimate {
+    const known = this.#links.get(node);
+    return known ? agedLink(known, now - known.at) : NEW_LINK_ESTIMATE;
   }
 
   #mayHedge(request: PlanRequest): boolean {
@@ -241,7 +243,7 @@ export class Controller {
     this.#nodeMs += usedMs;
     if (leg.hedge) this.#hedgedMs += usedMs;
     const journeyMs = leg.tookMs - (leg.queueMs ?? 0) - (leg.computeMs ?? 0);
-    this.#links.set(node, observeLink(this.#link(node), journeyMs, leg.sentBytes));
+    this.#links.set(node, { ...observeLink(this.#link(node, now), journeyMs, leg.sentBytes), at: now });
   }
 
   #effects(now: number, learnt: boolean): ControllerEffects {

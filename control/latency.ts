@@ -35,6 +35,13 @@ const FADE = 0.995;
 const RECENT_FADE = 0.9;
 /** What the recent ratio says is forgotten at this rate: a slow moment must not keep work away for good. */
 const RECENT_LIFE_MS = 30_000;
+/**
+ * And with time: what was slow is forgotten at this rate whether or not anybody goes there. Otherwise a slow spell rules a
+ * machine out, so nobody measures it, so it stays ruled out.
+ */
+const LIFE_MS = 20_000;
+/** A single run moves the spread by at most so many deviations, or one stall would rule out everything tight. */
+const MOST_DEVIATIONS = 4;
 /** Measured milliseconds a fit must rest on before it is believed: ticks are whole milliseconds, stages take fractions. */
 const ENOUGH_MEASURED_MS = 50;
 const PRIOR = { slowdown: 1, overheadMs: 1, samples: 20 };
@@ -83,28 +90,41 @@ export function observeEdge(
 ): EdgeEstimate {
   if (!(tookMs > 0) || !(profileMs > 0)) return estimate;
   const x = aheadMs + profileMs;
-  const { slowdown, overheadMs } = fit(estimate);
+  const old = aged(estimate, now);
+  const { slowdown, overheadMs } = fit(old);
   const fittedMs = overheadMs + slowdown * x;
-  if (censored) {
-    const atMostMs = Math.min(tookMs, MOST_CENSORED * fittedMs);
-    return {
-      ...estimate,
-      tookMs: estimate.tookMs * RECENT_FADE + atMostMs,
-      fittedMs: estimate.fittedMs * RECENT_FADE + fittedMs,
-      at: now,
-    };
-  }
-  const believed = estimate.y >= ENOUGH_MEASURED_MS;
-  return {
-    weight: estimate.weight * FADE + 1,
-    x: estimate.x * FADE + x,
-    y: estimate.y * FADE + tookMs,
-    xx: estimate.xx * FADE + x * x,
-    xy: estimate.xy * FADE + x * tookMs,
-    tookMs: estimate.tookMs * RECENT_FADE + tookMs,
-    fittedMs: estimate.fittedMs * RECENT_FADE + fittedMs,
-    errorMs2: believed ? estimate.errorMs2 + ((tookMs - fittedMs) ** 2 - estimate.errorMs2) / 50 : estimate.errorMs2,
+  const recent = {
+    tookMs: old.tookMs * RECENT_FADE + (censored ? Math.min(tookMs, MOST_CENSORED * fittedMs) : tookMs),
+    fittedMs: old.fittedMs * RECENT_FADE + fittedMs,
     at: now,
+  };
+  if (censored) return { ...old, ...recent };
+  const believed = old.y >= ENOUGH_MEASURED_MS;
+  const errorMs2 = Math.min((tookMs - fittedMs) ** 2, MOST_DEVIATIONS ** 2 * old.errorMs2);
+  return {
+    weight: old.weight * FADE + 1,
+    x: old.x * FADE + x,
+    y: old.y * FADE + tookMs,
+    xx: old.xx * FADE + x * x,
+    xy: old.xy * FADE + x * tookMs,
+    ...recent,
+    errorMs2: believed ? old.errorMs2 + (errorMs2 - old.errorMs2) / 50 : old.errorMs2,
+  };
+}
+
+/** The estimate as of `now`, without what has been forgotten since its last sample. */
+function aged(estimate: EdgeEstimate, now: number): EdgeEstimate {
+  const kept = Math.exp(-Math.max(0, now - estimate.at) / LIFE_MS);
+  if (kept > 0.999) return estimate;
+  const { weight, x, y, xx, xy, errorMs2 } = estimate;
+  return {
+    ...estimate,
+    weight: weight * kept,
+    x: x * kept,
+    y: y * kept,
+    xx: xx * kept,
+    xy: xy * kept,
+    errorMs2: NEW_EDGE_ESTIMATE.errorMs2 + (errorMs2 - NEW_EDGE_ESTIMATE.errorMs2) * kept,
   };
 }
 
@@ -114,10 +134,11 @@ export function observeEdge(
  * have lately taken longer than fitted raise the tail at once, and the tail sinks back within RECENT_LIFE_MS.
  */
 export function edgeSpeed(estimate: EdgeEstimate, now: number): EdgeSpeed {
-  const spreadMs = Z95 * Math.sqrt(estimate.errorMs2);
+  const known = aged(estimate, now);
+  const spreadMs = Z95 * Math.sqrt(known.errorMs2);
   const recent = estimate.fittedMs > 0 ? estimate.tookMs / estimate.fittedMs : 1;
   const fresh = Math.exp(-Math.max(0, now - estimate.at) / RECENT_LIFE_MS);
-  return { ...fit(estimate), spreadMs, tail: 1 + Math.max(0, recent - 1) * fresh };
+  return { ...fit(known), spreadMs, tail: 1 + Math.max(0, recent - 1) * fresh };
 }
 
 function fit(estimate: EdgeEstimate): { slowdown: number; overheadMs: number } {
@@ -156,6 +177,17 @@ export function observeLink(estimate: LinkEstimate, journeyMs: number, bytes: nu
 
 export function linkMeanMs(estimate: LinkEstimate, bytes: number): number {
   return estimate.meanMs + (estimate.msPerKiB * bytes) / 1024;
+}
+
+/** The estimate of a link last measured `ageMs` ago: what was slow is forgotten with time, as at the edge. */
+export function agedLink(estimate: LinkEstimate, ageMs: number): LinkEstimate {
+  const kept = Math.exp(-Math.max(0, ageMs) / LIFE_MS);
+  const towards = (value: number, prior: number): number => (value <= prior ? value : prior + (value - prior) * kept);
+  return {
+    meanMs: towards(estimate.meanMs, NEW_LINK_ESTIMATE.meanMs),
+    deviationMs: towards(estimate.deviationMs, NEW_LINK_ESTIMATE.deviationMs),
+    msPerKiB: towards(estimate.msPerKiB, NEW_LINK_ESTIMATE.msPerKiB),
+  };
 }
 
 /** The upper estimate that feasibility is decided on. */

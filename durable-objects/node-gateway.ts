@@ -20,6 +20,7 @@ import {
   type GatewayMemory,
 } from "../control/gateway.ts";
 import { MAX_LIVES } from "../control/ledger.ts";
+import { HEARTBEAT_MS } from "../control/liveness.ts";
 import { clockOf } from "../functions/clock.ts";
 import { coordinator } from "../functions/stubs.ts";
 import type { Clock } from "../protocol/clock.ts";
@@ -41,6 +42,8 @@ export class NodeGateway extends DurableObject<GatewayEnv> implements NodeGatewa
   readonly #waiting = new Map<string, Waiter>();
   #saved: GatewayMemory;
   #socket: WebSocket | null = null;
+  /** Runs while callers wait. */
+  #watch: ReturnType<typeof setTimeout> | null = null;
   #reporting: Promise<void> | null = null;
   #reportWanted = false;
 
@@ -101,6 +104,7 @@ export class NodeGateway extends DurableObject<GatewayEnv> implements NodeGatewa
         this.#apply(this.#gateway.expire(job.ticket, this.#clock.arrive()));
       }, waitMs);
       this.#waiting.set(job.ticket, { resolve, timer });
+      this.#watchNode();
       this.#apply(effects);
     });
   }
@@ -195,6 +199,19 @@ export class NodeGateway extends DurableObject<GatewayEnv> implements NodeGatewa
     this.#waiting.delete(ticket);
     clearTimeout(waiter.timer);
     waiter.resolve(reply);
+    if (this.#waiting.size > 0 || this.#watch === null) return;
+    clearTimeout(this.#watch);
+    this.#watch = null;
+  }
+
+  /** A node that freezes closes no socket: nothing else would tell its callers while they still have time to go elsewhere. */
+  #watchNode(): void {
+    this.#watch ??= setTimeout(() => {
+      this.#watch = null;
+      this.#hearHeartbeat();
+      this.#apply(this.#gateway.tick(this.#clock.arrive()));
+      if (this.#waiting.size > 0) this.#watchNode();
+    }, HEARTBEAT_MS);
   }
 
   #close(epoch: number, code: number, reason: string): void {

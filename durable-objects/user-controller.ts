@@ -122,6 +122,6 @@ export class UserController extends DurableObject<UserControllerEnv> implements 
     const row = this.#sql.exec<{ json: string }>("SELECT json FROM state WHERE name = 'controller'").toArray()[0];
     if (!row) return null;
     const snapshot = JSON.parse(row.json) as ControllerSnapshot;
-    return snapshot.schema === 2 ? snapshot : null;
+    return snapshot.schema === 3 ? snapshot : null;
   }
 }

@@ -30,6 +30,8 @@ export type ClusterOptions = {
   vars?: Record<string, string>;
   /** TOMLs of more Workers, relative to the repository. Each gets an HTTP socket of its own: `urlOf(name)`. */
   extraWorkers?: string[];
+  /** Lets extra Workers use flags of workerd that are experimental, such as unsafe_module. Default false. */
+  experimental?: boolean;
   /** Waits until readiness says that models are warm. Default true. */
   warm?: boolean;
   /** Told what is going on, a short line at a time. */
@@ -56,7 +58,7 @@ export class LocalCluster {
   async start(): Promise<this> {
     const { stateDir, port = 0, nodes = 0, extraWorkers = [], onProgress } = this.#options;
     if (port !== 0) await assertPortFree(port);
-    await mkdir(path.join(stateDir, "objects"), { recursive: true });
+    await mkdir(this.objectsFolder, { recursive: true });
     this.#secrets = await localSecrets(stateDir);
     this.#takeBack = beforeTermination(() => this.stop());
     try {
@@ -83,6 +85,11 @@ export class LocalCluster {
     const port = this.#workerd?.ports.get(socket);
     if (port === undefined) throw new Error(`nothing listens for ${socket}: is the cluster started?`);
     return `http://${HOST}:${port}`;
+  }
+
+  /** Folder of the objects' storage: in it a folder for every class, in that a SQLite file for every object, called by its id. */
+  get objectsFolder(): string {
+    return path.join(this.#options.stateDir, "objects");
   }
 
   get adminToken(): string {
@@ -152,20 +159,20 @@ export class LocalCluster {
   }
 
   async #startWorkerd(port: number): Promise<void> {
-    const { stateDir, vars = {}, extraWorkers = [], onLog } = this.#options;
+    const { stateDir, vars = {}, extraWorkers = [], experimental = false, onLog } = this.#options;
     const extra = this.#bundles.filter(({ config }) => extraWorkers.includes(config)).map(({ spec }) => spec.name);
     const sockets = [
       { name: "api", address: `${HOST}:${port}`, service: this.#bundles[0]!.spec.name },
       ...extra.map((name) => ({ name, address: `${HOST}:0`, service: name })),
     ];
     const config = path.join(stateDir, "workerd.capnp");
-    const storageFolder = path.join(stateDir, "objects");
+    const storageFolder = this.objectsFolder;
     await writeFile(config, workerdConfig(this.#bundles, { configFolder: stateDir, storageFolder, vars, sockets }));
     this.#workerd = await startWorkerd(
       config,
       sockets.map((socket) => socket.name),
       { ...this.#secrets },
-      onLog,
+      { experimental, onLine: onLog },
     );
   }
 

@@ -30,16 +30,17 @@ export function workerdBinary(): string {
 
 /**
  * Starts workerd and waits until all `sockets` listen. Rejects, with the last lines of its output, when it ends before
- * that or takes longer than 30 s; the process is gone by then.
+ * that or takes longer than 30 s; the process is gone by then. `experimental` lets Workers use flags such as unsafe_module.
  */
 export async function startWorkerd(
   config: string,
   sockets: string[],
   env: Record<string, string>,
-  onLine?: LineListener,
+  { experimental = false, onLine }: { experimental?: boolean; onLine?: LineListener | undefined } = {},
 ): Promise<Workerd> {
   const options = { env, control: true, ...(onLine && { onLine }) };
-  const child = new Child("workerd", workerdBinary(), ["serve", config, "--control-fd=3"], options);
+  const args = ["serve", config, "--control-fd=3", ...(experimental ? ["--experimental"] : [])];
+  const child = new Child("workerd", workerdBinary(), args, options);
   const ports = new Map<string, number>();
   const listening = new Promise<"listening">((resolve) => {
     let rest = "";

@@ -22,8 +22,10 @@ export type CellPlan = {
   bounds: { kinds: Task["bounds"]; seeds: number; requests: number };
 };
 
-export type Grid = { name: "quick" | "full"; cells: CellPlan[] };
+export type Grid = { name: "quick" | "full" | "trace"; cells: CellPlan[] };
 
+/** What others are compared with. */
+const DYSTRI_ROW: Row = { name: DYSTRI, of: DYSTRI, parameters: {} };
 const ABLATED_USERS = [8, 32];
 const SHAPES: WorkloadName[] = ["poisson", "mmpp2"];
 
@@ -54,6 +56,22 @@ export function fullGrid(rows: Row[]): Grid {
     ),
   );
   return { name: "full", cells: [...cells, ...axes(rows)] };
+}
+
+/** A recorded trace in place of the generators, at three loads; no bounds. `name` tells one trace from another. */
+export function traceGrid(rows: Row[], name: string, trace: NonNullable<Variation["trace"]>): Grid {
+  const size = { seeds: 3, requests: 3000, warmUpMs: WARM_UP_MS };
+  const users = trace.perMinute.length;
+  const cells = [0.5, 2.5, 5].map((load) =>
+    planOf(
+      { workload: "azure", users, load, deadlineMs: 100 },
+      rows,
+      size,
+      { kinds: [], seeds: 0, requests: 0 },
+      { name, trace },
+    ),
+  );
+  return { name: "trace", cells };
 }
 
 /** One thing changed at a time, around one cell. */
@@ -96,7 +114,10 @@ function coreRows(): Row[] {
     "gie",
     "edgeserving",
   ];
-  return selectors.flatMap((of) => CORE_NAMES.map((core) => ({ name: `${of} @ ${core}`, of, parameters: { core } })));
+  const crossed = selectors.flatMap((of) =>
+    CORE_NAMES.map((core): Row => ({ name: `${of} @ ${core}`, of, parameters: { core } })),
+  );
+  return [DYSTRI_ROW, ...crossed];
 }
 
 /** Systems that know of no network, with its part taken off their deadlines and without. */
@@ -110,10 +131,11 @@ function blindRows(): Row[] {
     "edgeserving+drop",
     "proteus",
   ];
-  return names.flatMap((of) => [
+  const pairs = names.flatMap((of): Row[] => [
     { name: of, of, parameters: {} },
     { name: `${of}+blind`, of: `${of}+blind`, parameters: {} },
   ]);
+  return [DYSTRI_ROW, ...pairs];
 }
 
 /** `tuned`: parameters by policy; a policy that has some is run with them as well. */
@@ -129,7 +151,7 @@ export function rowsOf(names: readonly string[] | null, tuned: Record<string, Pa
 /** The mix of choices of Dystri is what one baseline draws from. */
 export function withDystri(rows: Row[]): Row[] {
   const needs = rows.some(({ of }) => of === "random-mix") && !rows.some(({ of }) => of === DYSTRI);
-  return needs ? [{ name: DYSTRI, of: DYSTRI, parameters: {} }, ...rows] : rows;
+  return needs ? [DYSTRI_ROW, ...rows] : rows;
 }
 
 export function tasksOf(plan: CellPlan): Task[] {

@@ -32,7 +32,9 @@ const DEVICE_FULL_MS = [60, 150, 400, null];
 /** Bursts: 3 times the mean rate for a quarter of the time, a third of it in between, all users alike. */
 const BURST = { factors: [1 / 3, 3], meanStayMs: [1500, 500] } as const;
 
-export const WORKLOADS = ["poisson", "mmpp2", "gamma2", "gamma4", "gamma8", "ramp"] as const;
+const MINUTES_A_DAY = 1440;
+
+export const WORKLOADS = ["poisson", "mmpp2", "gamma2", "gamma4", "gamma8", "ramp", "azure"] as const;
 export type WorkloadName = (typeof WORKLOADS)[number];
 
 export type Cell = { workload: WorkloadName; users: number; load: number; deadlineMs: number };
@@ -51,6 +53,8 @@ export type Variation = {
   /** Users' deadlines, in turn. */
   deadlinesMs?: readonly number[];
   faults?: readonly Fault[];
+  /** Of the workload `azure`: calls per minute of each user. */
+  trace?: { perMinute: readonly (readonly number[])[]; speedUp: number };
 };
 
 export type Setting = {
@@ -118,6 +122,7 @@ export function settingOf(
   // Enough for the slowest of three draws; what comes after the last request that counts is cut off.
   const horizonMs = warmUpMs + (3 * 1000 * requests) / perS + 10_000;
   const states = burstSteps(seed, horizonMs);
+  const traced = variation.trace ? tracedArrivals(variation.trace, perS, horizonMs) : null;
   const users = shares.map((share, index): User => {
     const rate = share * perS * (index === 0 ? (variation.greedy ?? 1) : 1);
     const application = applications[index % applications.length] as Application;
@@ -130,7 +135,7 @@ export function settingOf(
       index,
       name: `user-${index + 1}`,
       application,
-      arrivals: arrivalsOf(cell.workload, rate, states, horizonMs),
+      arrivals: traced?.[index] ?? arrivalsOf(cell.workload, rate, states, horizonMs),
       deadlineMs: deadlines[index % deadlines.length] as number,
       weight: 1,
       access: accessOf(index, variation.collapse ?? false),
@@ -201,6 +206,8 @@ function arrivalsOf(
   untilMs: number,
 ): Arrivals {
   switch (workload) {
+    case "azure":
+      throw new RangeError("the workload azure needs a trace");
     case "poisson":
       return { kind: "poisson", rate };
     case "mmpp2":
@@ -217,6 +224,20 @@ function arrivalsOf(
       return { kind: "steps", steps: steps.map((f, i) => ({ fromMs: (i * untilMs) / 24, rate: (rate * f) / mean })) };
     }
   }
+}
+
+/** The trace's first minutes, as many as the horizon has, made as dense as the load says. Throws RangeError where they are empty. */
+function tracedArrivals(
+  { perMinute, speedUp }: NonNullable<Variation["trace"]>,
+  perS: number,
+  horizonMs: number,
+): Arrivals[] {
+  const minutes = Math.min(MINUTES_A_DAY, (horizonMs * speedUp) / 60_000);
+  const used = perMinute.map((own) => own.slice(0, Math.ceil(minutes)));
+  const calls = used.flat().reduce((sum, count) => sum + count, 0);
+  if (calls === 0) throw new RangeError(`the functions chosen have no call in the first ${Math.ceil(minutes)} minutes`);
+  const scale = (perS * ((Math.ceil(minutes) * 60) / speedUp)) / calls;
+  return used.map((own) => ({ kind: "minutes", perMinute: own, speedUp, scale }));
 }
 
 /** The states that all users share, drawn from a stream of their own. */

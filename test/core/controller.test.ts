@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { Controller, EXCHANGE_EVERY_MS } from "../../control/controller.ts";
 import {
+  agedLink,
   edgeSpeed,
   linkUpperMs,
   NEW_EDGE_ESTIMATE,
@@ -282,6 +283,25 @@ describe("latency estimates", () => {
     expect(after.slowdown).toBe(before.slowdown);
     expect(after.tail).toBeGreaterThan(1.5);
     expect(edgeSpeed(estimate, 200 + 120_000).tail).toBeLessThan(1.1);
+  });
+
+  test("a slow spell is forgotten where nobody goes any more, at the edge and on the way to a node", () => {
+    let estimate = NEW_EDGE_ESTIMATE;
+    for (let i = 0; i < 300; i++) estimate = observeEdge(estimate, 200, 0, 3, 10 * i);
+    expect(edgeSpeed(estimate, 3000).slowdown).toBeGreaterThan(10);
+    const later = edgeSpeed(estimate, 3000 + 120_000);
+    expect(later.slowdown).toBeLessThan(2.5);
+    expect(later.spreadMs).toBeLessThan(3);
+    const link = { meanMs: 400, deviationMs: 200, msPerKiB: 50 };
+    expect(agedLink(link, 0)).toEqual(link);
+    expect(linkUpperMs(agedLink(link, 120_000), 100)).toBeLessThan(20);
+  });
+
+  test("one stall moves the spread only so far", () => {
+    let estimate = NEW_EDGE_ESTIMATE;
+    for (let i = 0; i < 300; i++) estimate = observeEdge(estimate, 5 + (i % 2), 0, 2, i);
+    const before = edgeSpeed(estimate, 300).spreadMs;
+    expect(edgeSpeed(observeEdge(estimate, 3000, 0, 2, 301), 301).spreadMs).toBeLessThan(1.5 * before);
   });
 
   test("a link's upper estimate covers its scatter", () => {

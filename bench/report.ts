@@ -1,0 +1,156 @@
+/**
+ * `npm run bench:report`: bench/report/ from what `npm run bench:sim` has left under .dystri/bench/sim: README.md, tables of
+ * all cells, pictures. The full grid where at least half of it is there, else the quick one. The pictures of single
+ * runs are simulated anew.
+ *
+ *     npm run bench:report                       --from FOLDER   other results   --to FOLDER   another place
+ */
+import { globSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, platform, totalmem } from "node:os";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { aheadPicture } from "./reporting/ahead-picture.ts";
+import { compareCell, type ComparedCell } from "./reporting/comparison.ts";
+import { cellsDocument, readme } from "./reporting/document.ts";
+import { accuracy, clairvoyantShare, gridPicture, misses } from "./reporting/grid-pictures.ts";
+import { runGridScene } from "./reporting/grid-scenes.ts";
+import { readSet, SET_NAMES, type ResultSet } from "./reporting/result-sets.ts";
+import { burstPicture, isolationPicture, latencyPicture, recoveryPicture } from "./reporting/scene-pictures.ts";
+import { groupBy } from "./reporting/tables.ts";
+import { fingerprint, fullGrid } from "./sim/grid.ts";
+
+const ROOT = path.join(import.meta.dirname, "..");
+const SCENE_POLICIES = ["dystri", "greedy+drop", "static-best", "static-fast"];
+
+/** Nothing to report, or a mistake of whoever called. */
+class UsageError extends Error {}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  console.error(`bench:report: ${error.message}`);
+  process.exitCode = 2;
+}
+
+async function main(args: string[]): Promise<void> {
+  const { from, to } = readOptions(args);
+  const sets = SET_NAMES.flatMap((name) => readSet(from, name) ?? []);
+  const main = mainOf(sets);
+  if (!main) throw new UsageError(`no results in ${from}; run \`npm run bench:sim -- --quick\` first`);
+  const cells = onGrid(main);
+  if (cells.length === 0) throw new UsageError(`no cell of the ${main.name} grid has a run of dystri`);
+  const pictureDeadlineMs = Math.min(...cells.map(({ file }) => file.cell.deadlineMs));
+  const drawn = cells.filter(({ file }) => file.cell.deadlineMs === pictureDeadlineMs);
+  const informed = cells.some(({ dystri }) => dystri.infoShare !== null);
+  const boundName = informed ? "information" : "clairvoyant";
+
+  mkdirSync(to, { recursive: true });
+  for (const file of globSync("*.{md,svg}", { cwd: to })) rmSync(path.join(to, file));
+  const write = (file: string, text: string): void => {
+    writeFileSync(path.join(to, file), text);
+    console.log(path.join(path.relative(process.cwd(), to), file));
+  };
+  const tables = [...groupBy(sets.flatMap(tablesOf), ({ file }) => file)].map(([file, parts]) => {
+    const all = parts.flatMap((part) => part.cells);
+    const title = parts[0]?.title ?? file;
+    write(file, cellsDocument(title, all));
+    return { file, title, cells: all.length };
+  });
+  const common = { cells: drawn, yLabel: "effective accuracy, %", value: accuracy, bound: clairvoyantShare };
+  const late = "A late answer counts as wrong.";
+  write(
+    "accuracy-users.svg",
+    gridPicture({ ...common, axis: "users", description: `Effective accuracy against users. ${late}` }),
+  );
+  write(
+    "accuracy-load.svg",
+    gridPicture({ ...common, axis: "load", description: `Effective accuracy against load. ${late}` }),
+  );
+  write("ahead.svg", aheadPicture(drawn));
+  write(
+    "misses-load.svg",
+    gridPicture({
+      cells: drawn,
+      axis: "load",
+      yLabel: "missed, % of offered",
+      value: misses,
+      description: "Share of requests without an answer on time, against load.",
+    }),
+  );
+  write(
+    "bound-share.svg",
+    gridPicture({
+      cells: drawn,
+      axis: "load",
+      yLabel: `of the ${boundName} bound, %`,
+      value: ({ infoShare, boundShare }) => {
+        const share = informed ? infoShare : boundShare;
+        return share === null ? null : 100 * share;
+      },
+      rules: [100],
+      description: `Share of the ${boundName} bound reached, against load.`,
+    }),
+  );
+  const scene = await runGridScene(SCENE_POLICIES);
+  write("latency.svg", latencyPicture(scene));
+  write("burst.svg", burstPicture(scene));
+  write("isolation.svg", isolationPicture());
+  write("recovery.svg", recoveryPicture());
+  write(
+    "README.md",
+    readme({
+      main,
+      cells,
+      sets,
+      fingerprint: fingerprint(ROOT),
+      machine: machine(),
+      pictureDeadlineMs,
+      boundName,
+      tables,
+    }),
+  );
+}
+
+function readOptions(args: string[]): { from: string; to: string } {
+  try {
+    const { values } = parseArgs({ args, options: { from: { type: "string" }, to: { type: "string" } } });
+    return {
+      from: path.resolve(values.from ?? path.join(ROOT, ".dystri", "bench", "sim")),
+      to: path.resolve(values.to ?? path.join(ROOT, "bench", "report")),
+    };
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+function mainOf(sets: readonly ResultSet[]): ResultSet | undefined {
+  const whole = fullGrid([]).cells.filter(({ variation }) => variation.name === "").length;
+  const full = sets.find(({ name }) => name === "full");
+  const quick = sets.find(({ name }) => name === "quick");
+  return full && (onGrid(full).length >= whole / 2 || !quick) ? full : quick;
+}
+
+function onGrid({ cells }: ResultSet): ComparedCell[] {
+  return cells.filter(({ variation }) => variation === "").flatMap((file) => compareCell(file) ?? []);
+}
+
+/** A file for each workload of each grid, one for the axes. */
+function tablesOf({ name, cells }: ResultSet): { file: string; title: string; cells: ComparedCell[] }[] {
+  const compared = cells.flatMap((file) => compareCell(file) ?? []);
+  const groups = groupBy(compared, ({ file }) =>
+    file.variation === "" || name === "trace" ? file.cell.workload : "axes",
+  );
+  return [...groups].map(([group, own]) => ({
+    file: `cells-${name}-${group}.md`,
+    title: `${name} grid, ${group}`,
+    cells: own,
+  }));
+}
+
+/** Without what changes from run to run. */
+function machine(): string {
+  const all = cpus();
+  const model = all[0]?.model.trim() ?? "unknown CPU";
+  return `${model}, ${all.length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, ${platform()}, Node ${process.versions.node}`;
+}
