@@ -63,7 +63,7 @@ async function main(options: Options): Promise<void> {
   const grid = options.trace ? await tracedGrid(options.trace, rows) : options.quick ? quickGrid(rows) : fullGrid(rows);
   const cells = grid.cells
     .filter(({ key }) => key.includes(options.cells))
-    .map((plan): CellPlan => ({ ...plan, seeds: Math.min(plan.seeds, options.seeds ?? plan.seeds) }));
+    .map((plan): CellPlan => ({ ...plan, seeds: options.seeds ?? plan.seeds }));
   if (cells.length === 0) {
     throw new UsageError(
       `no cell has ${options.cells} in its name; there are ${grid.cells.map(({ key }) => key).join(", ")}`,

@@ -66,7 +66,7 @@ Pictures and summaries are of the ${main.name} grid's cells; the pictures over u
 ${pictureDeadlineMs} ms. Simulated time does not depend on the machine. This report: ${input.machine}. Everything again:
 
 \`\`\`
-npm run bench:sim${main.name === "quick" ? " -- --quick" : ""}
+npm run bench:sim${main.name === "quick" ? ` -- --quick --seeds ${Math.max(...main.cells.map((cell) => cell.seeds.length))}` : ""}
 npm run bench:report
 \`\`\`
 
