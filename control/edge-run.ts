@@ -102,9 +102,11 @@ export function nextStep(
   if (option.rung <= deepestHeld(progress)) return { kind: "stop" };
   const startedHere = progress.exits.length > 0;
   if (startedHere && wayTo(application, option.rung, progress) === null) return { kind: "escalate", option: choice };
+  // What it was let in for it need not ask for again.
+  const limitMs = progress.ceiling?.option === choice ? fitsMs : Math.min(fitsMs, deeperFitsMs);
   let least: Extract<EdgeStep, { kind: "run" }> | null = null;
   for (const step of acceptable(application, choice, option, progress)) {
-    if (step.workMs <= Math.min(fitsMs, deeperFitsMs)) return step;
+    if (step.workMs <= limitMs) return step;
     least = step;
   }
   return least && !startedHere && least.workMs <= fitsMs ? least : { kind: "late" };

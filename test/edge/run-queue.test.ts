@@ -47,7 +47,7 @@ describe.each(["system", "io"])("on the %s clock", (clock) => {
   afterAll(() => harness.close());
 
   test("jobs finish in the order of their deadlines, whatever order they came in", async () => {
-    const remaining = [60_000, 20_000, 12_000, 30_000, 4000, 25_000, 8000];
+    const remaining = [180_000, 60_000, 36_000, 90_000, 12_000, 75_000, 24_000];
     const finished = await together(remaining.map(whole));
     expect(finished.map(({ index }) => remaining[index])).toEqual([...remaining].sort((a, b) => a - b));
     for (const { ended, exits } of finished) {
