@@ -1,11 +1,12 @@
 /** What every route shares: the types of the app, the serving context of a request, the places it may carry wishes. */
 import type { Context } from "hono";
+import type { AttemptTiming } from "../../control/attempt-record.ts";
 import type { Application } from "../../protocol/application.ts";
 import type { Carriers } from "../../protocol/deadline.ts";
 import { DystriError, quote } from "../../protocol/errors.ts";
 import { clockOf } from "../clock.ts";
 import type { ProblemContext } from "./problem.ts";
-import type { ServeContext, TimingEntry } from "./served.ts";
+import type { ServeContext } from "./served.ts";
 
 export type AppEnv = {
   Bindings: ApiEnv;
@@ -70,7 +71,7 @@ export function shownMs(ms: number): number {
 }
 
 /** A Server-Timing header: `decide;dur=0.4, edge;desc="exit 2";dur=6.1`. */
-export function serverTiming(entries: readonly TimingEntry[]): string {
+export function serverTiming(entries: readonly AttemptTiming[]): string {
   return entries
     .map(({ name, durMs, desc }) => {
       const text = desc === undefined ? "" : `;desc="${desc.replace(/[^\x20-\x7e]|["\\]/g, "?")}"`;

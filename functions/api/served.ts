@@ -1,7 +1,8 @@
 /** What every inference route asks for and gets back, whatever its wire format: the seam between surfaces and serving. */
+import type { AttemptAnswer } from "../../control/attempt-record.ts";
 import type { Application } from "../../protocol/application.ts";
 import type { Clock } from "../../protocol/clock.ts";
-import type { ExitResult, Tier, Weighed, Wishes } from "../../protocol/plan.ts";
+import type { Weighed, Wishes } from "../../protocol/plan.ts";
 import type { InputTensor } from "../../protocol/tensor.ts";
 
 /** What serving needs of the request's surroundings. */
@@ -29,25 +30,5 @@ export type ServeRequest = {
   explain: boolean;
 };
 
-/** One entry of Server-Timing, measured by the caller across I/O. */
-export type TimingEntry = { name: string; durMs: number; desc?: string };
-
-export type Served = {
-  answer: ExitResult;
-  tier: Tier;
-  node: string | null;
-  deadlineMs: number;
-  deadlineMet: boolean;
-  /** A deeper rung was planned or started and failed. */
-  degraded: boolean;
-  /** Why this answer: one short sentence. */
-  reason: string;
-  predictedMs: number;
-  totalMs: number;
-  /** Where a node answered, by its own clock. */
-  queueMs?: number;
-  computeMs?: number;
-  timing: TimingEntry[];
-  /** Where the caller asked. */
-  explanation?: Weighed[];
-};
+/** What an attempt answers, and where the caller asked, what was weighed for it. */
+export type Served = AttemptAnswer & { explanation?: Weighed[] };
