@@ -11,6 +11,8 @@ export type AttemptRequest = {
   /** The deadline counts from here. */
   receivedAt: number;
   deadlineMs: number;
+  /** The deepest exit that the asker holds already: nothing that is not deeper is worth its time. */
+  heldElsewhere?: number;
 };
 
 /** One entry of Server-Timing, measured by the driver across I/O. */

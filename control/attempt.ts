@@ -4,8 +4,8 @@
  *
  * Guarantees, whatever the order of events: the request finishes exactly once; once one exit has finished, nothing that
  * happens later turns the request into an error; the deepest exit held is the answer when the plan ends or the
- * deadline's margin is reached, whichever is first; after a refusal or loss there is at most one other try, and only
- * where it is predicted to fit the time left.
+ * deadline's margin is reached, whichever is first; after a refusal or loss there is at most one other try with an exit
+ * held, and without one at most one for each machine that fails, and only where it is predicted to fit the time left.
  */
 import type { DystriError } from "../protocol/errors.ts";
 import type { NodeReply } from "../protocol/fleet.ts";
@@ -13,7 +13,7 @@ import type { RunResult } from "../protocol/inference.ts";
 import type { EdgeView, ExitResult, Leg, Option, Plan, Report } from "../protocol/plan.ts";
 import type { Start } from "../protocol/tensor.ts";
 import { AttemptRecord, type AttemptAnswer, type AttemptRequest } from "./attempt-record.ts";
-import { sameMachine, withoutMachineOf } from "./replan.ts";
+import { fallbackOf, onMachineOf, sameMachine, withoutMachineOf } from "./replan.ts";
 
 /** `call` names a call until it has ended; `cancel` says that its outcome is no longer wanted, or wanted at once. */
 export type AttemptAction =
@@ -36,6 +36,9 @@ export type AttemptAction =
 /** A call that has not ended. */
 type Call = { id: number; index: number; option: Option; startedAt: number; sentBytes: number; hedge: boolean };
 
+/** Time kept for the last resort, in its predicted times and beside the margin once more: what nobody foresaw is why it is needed. */
+const LAST_RESORT_TIMES = 2;
+
 export class AttemptMachine {
   readonly #request: AttemptRequest;
   readonly #planId: string;
@@ -50,6 +53,10 @@ export class AttemptMachine {
   readonly #failedCalls: Call[] = [];
   #state: "new" | "running" | "grace" | "finished" = "new";
   #fellBack = false;
+  /** Index of the option to go to when the wake comes while nodes are still silent; −1 when the wake is the deadline's. */
+  #lastResort = -1;
+  /** Options that were refused, lost or given up: their machines are not asked again. */
+  readonly #refused: Option[] = [];
   /** `now`: the plan has just arrived. */
   constructor(request: AttemptRequest, plan: Plan, now: number) {
     this.#request = request;
@@ -164,6 +171,7 @@ export class AttemptMachine {
   timeUp(now: number): AttemptAction[] {
     const [first] = this.#running.values();
     if (!first || this.finished) return [];
+    if (this.#lastResort >= 0 && first.option.at.tier === "node" && !this.#record.held) return this.#giveUpNodes(now);
     if (first.option.at.tier !== "node" && this.#state === "running") {
       this.#state = "grace";
       return [
@@ -220,6 +228,7 @@ export class AttemptMachine {
       this.#record.failed(option.rung, "the deadline's margin was reached");
       return this.#finish();
     }
+    const last = option.at.tier === "node" ? this.#keepLastResort(option, now) : [];
     const first = this.#call(index, option, start, now, false);
     const beside = this.#plan.hedge?.[index] ?? -1;
     const hedge = this.#plan.options[beside];
@@ -228,8 +237,42 @@ export class AttemptMachine {
       option.at.tier === "node" &&
       !sameMachine(hedge, option) &&
       hedge.from === option.from &&
-      hedge.predictedMs <= this.#leftMs(now);
-    return sound ? [first, this.#call(beside, hedge, start, now, true)] : [first];
+      hedge.predictedMs <= this.#leftMs(now) &&
+      !onMachineOf(hedge, this.#refused);
+    return [...last, first, ...(sound ? [this.#call(beside, hedge, start, now, true)] : [])];
+  }
+
+  /** A node that freezes says nothing: while nothing is held, time is kept for the edge's least answer where there is enough. */
+  #keepLastResort(option: Option, now: number): AttemptAction[] {
+    const { options } = this.#plan;
+    const index = options.findIndex(({ at, from }) => at.tier !== "node" && from === "input");
+    const least = options[index];
+    if (!least || this.#deepestHeld() >= 0 || onMachineOf(least, this.#refused)) return [];
+    const afterMs = this.#leftMs(now) - this.#plan.marginMs - LAST_RESORT_TIMES * least.predictedMs;
+    if (afterMs <= LAST_RESORT_TIMES * option.predictedMs) return [];
+    this.#lastResort = index;
+    return [{ do: "wake", afterMs }];
+  }
+
+  /** The nodes have not answered and the time of the last resort has come. */
+  #giveUpNodes(now: number): AttemptAction[] {
+    const index = this.#lastResort;
+    this.#lastResort = -1;
+    this.#fellBack = true;
+    const actions: AttemptAction[] = [{ do: "wake", afterMs: Math.max(0, this.#leftMs(now)) }];
+    const silent = [...this.#running.values()];
+    for (const call of silent) {
+      this.#take(call.id);
+      actions.push({ do: "cancel", call: call.id });
+      this.#record.legs.push({ ...legOf(call), end: "late" });
+      this.#record.timing.push({ name: "node", durMs: now - call.startedAt, desc: nodeOf(call) });
+      this.#record.failed(call.option.rung, `${nodeOf(call)} did not answer in time`);
+    }
+    for (const call of [...this.#failedCalls.splice(0), ...silent]) {
+      this.#refused.push(call.option);
+      this.#plan = withoutMachineOf(this.#plan, call.index, index);
+    }
+    return [...actions, ...this.#run(index, this.#input(), now)];
   }
 
   #call(index: number, option: Option, start: Start, now: number, hedge: boolean): AttemptAction {
@@ -240,7 +283,7 @@ export class AttemptMachine {
     this.#running.set(id, { id, index, option, startedAt: now, sentBytes: at.tier === "node" ? sentBytes : 0, hedge });
     if (at.tier === "node") {
       // What is not deeper than the exit held is not worth a node's time.
-      const minRung = Math.min(option.rung, Math.max(option.minRung, (this.#record.held?.exit ?? -1) + 1));
+      const minRung = Math.min(option.rung, Math.max(option.minRung, this.#deepestHeld() + 1));
       return { do: "node", call: id, node: at.node, option: { ...option, minRung }, start, remainingMs };
     }
     const evidence = this.#record.held ? [this.#record.held] : [];
@@ -261,25 +304,20 @@ export class AttemptMachine {
     return this.#running.size > 0 ? [] : this.#fallBack(this.#failedCalls.splice(0), now);
   }
 
-  /** Where to go once after a refusal or loss: only to something still in time and deeper than what is held. */
+  /** Where to go after a refusal or loss: only to something still in time and deeper than what is held, and not there again. */
   #fallBack(failed: readonly Call[], now: number): AttemptAction[] {
-    if (this.#fellBack) return this.#finish();
+    const held = this.#deepestHeld();
+    if (this.#fellBack && held >= 0) return this.#finish();
     this.#fellBack = true;
     const leftMs = this.#leftMs(now);
-    const index =
-      failed
-        .map((call) => this.#plan.otherwise[call.index] ?? -1)
-        .find((one) => {
-          const option = this.#plan.options[one];
-          return (
-            option !== undefined &&
-            option.predictedMs <= leftMs &&
-            option.rung > (this.#record.held?.exit ?? -1) &&
-            failed.every((call) => !sameMachine(call.option, option))
-          );
-        }) ?? -1;
+    this.#refused.push(...failed.map(({ option }) => option));
+    const indices = failed.map(({ index }) => index);
+    const index = fallbackOf(this.#plan, indices, this.#refused, held, leftMs);
     for (const call of failed) this.#plan = withoutMachineOf(this.#plan, call.index, index);
-    return this.#run(index, this.#input(), now);
+    const deadline: AttemptAction = { do: "wake", afterMs: Math.max(0, leftMs) };
+    const wakes = this.#lastResort < 0 ? [] : [deadline];
+    this.#lastResort = -1;
+    return [...wakes, ...this.#run(index, this.#input(), now)];
   }
 
   /** Whatever still runs is not wanted any more. */
@@ -310,6 +348,10 @@ export class AttemptMachine {
   #predictedAt(exit: number): number {
     const planned = this.#plan.options.find((option) => option.at.tier === "edge" && option.rung === exit);
     return this.#plannedAt - this.#request.receivedAt + (planned?.predictedMs ?? 0);
+  }
+
+  #deepestHeld(): number {
+    return Math.max(this.#record.held?.exit ?? -1, this.#request.heldElsewhere ?? -1);
   }
 
   #leftMs(now: number): number {

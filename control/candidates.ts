@@ -24,20 +24,13 @@ export function cutBytes(cut: CutSpec): number {
   return cut.bytes[travelCode(cut)];
 }
 
-/** The rungs of the ladder on one machine from the input. `minRung`: the shallowest that is worth having from there. */
-export function fromInput(
-  application: Application,
-  machine: Machine,
-  allowed: readonly boolean[],
-  minRung: number,
-): Candidate[] {
+/** The rungs of the ladder on one machine from the input. Where time turns out short, any of them will do. */
+export function fromInput(application: Application, machine: Machine, allowed: readonly boolean[]): Candidate[] {
   const found: Candidate[] = [];
   for (let rung = 0; rung < application.rungs.length; rung++) {
     const profileMs = allowed[rung] ? machine.profileMs(rung, "input") : null;
     if (profileMs !== null) {
-      found.push(
-        candidate(application, machine, rung, "input", profileMs, application.input.bytes, Math.min(rung, minRung)),
-      );
+      found.push(candidate(application, machine, rung, "input", profileMs, application.input.bytes, 0));
     }
   }
   return found;
@@ -92,7 +85,7 @@ function candidate(
     predictedMs: journey.meanMs + busyMs,
     workMs: wayMs(application, machine.at.tier === "node" ? "node" : "edge", rung, from) ?? 0,
     index: -1,
-    tailMs: journey.tailMs + tail * busyMs,
+    tailMs: journey.meanMs + busyMs + Math.hypot(journey.tailMs - journey.meanMs, (tail - 1) * busyMs),
     idleMs: journey.meanMs + machineMs,
     machineMs,
     price,

@@ -7,13 +7,13 @@ import type { ControllerExchange, ExchangeReply, NodeEntry, UserStanding } from 
 import type { Insight } from "../protocol/insight.ts";
 import type { EdgeView, Leg, Plan, PlanReply, PlanRequest, Report } from "../protocol/plan.ts";
 import { seenService, type SeenService } from "./device.ts";
-import { FleetBelief, VIEW_LIVE_MS, type FleetSnapshot, type NodeWork } from "./fleet.ts";
+import { FleetBelief, type FleetSnapshot, type NodeWork } from "./fleet.ts";
 import { rungAt } from "./ladder.ts";
 import {
   agedLink,
   edgeSpeed,
   NEW_EDGE_ESTIMATE,
-  NEW_LINK_ESTIMATE,
+  NEW_NODE_LINK,
   observeEdge,
   observeLink,
   type EdgeEstimate,
@@ -134,8 +134,7 @@ export class Controller {
     const application = this.#applications.get(name);
     if (!application) return [];
     const estimate = this.#edge.get(application.platform) ?? NEW_EDGE_ESTIMATE;
-    const live = this.#fleet.ageMs(now) <= VIEW_LIVE_MS;
-    const nodes = live ? this.#nodeMachines(application, planId, remainingMs, now) : [];
+    const nodes = this.#machines(this.#fleet.known(now), application, planId, remainingMs, now);
     return seenService(application, this.#edgeMachine(application, estimate, edge, now), nodes);
   }
 
@@ -192,16 +191,25 @@ export class Controller {
   }
 
   #edgeMachine(application: Application, estimate: EdgeEstimate, view: EdgeView | undefined, now: number): Machine {
-    const aheadMs = view ? Math.max(0, view.aheadMs - view.ageMs) : 0;
+    const speed = edgeSpeed(estimate, now);
+    const aheadMs = view ? Math.max(0, view.aheadMs - view.ageMs / speed.slowdown) : 0;
     const price = userPrice(view?.price ?? 0, this.#standing.edgeUse, this.#standing.debt);
-    return edgeMachine(application, edgeSpeed(estimate, now), aheadMs, price);
+    return edgeMachine(application, speed, aheadMs, price);
   }
 
   /** Two of the live nodes that serve the application, drawn by the plan's name: with old views everybody's best is the same one. */
   #nodeMachines(application: Application, planId: string, remainingMs: number, now: number): Machine[] {
-    const nodes = this.#fleet
-      .candidates(now)
-      .nodes.filter((entry) => application.name in entry.registration.applications);
+    return this.#machines(this.#fleet.candidates(now).nodes, application, planId, remainingMs, now);
+  }
+
+  #machines(
+    entries: NodeEntry[],
+    application: Application,
+    planId: string,
+    remainingMs: number,
+    now: number,
+  ): Machine[] {
+    const nodes = entries.filter((entry) => application.name in entry.registration.applications);
     return drawn(nodes, planId).map((entry) => {
       const aheadMs = this.#fleet.aheadMs(entry.node, remainingMs, now);
       return nodeMachine(entry, application, this.#link(entry.node, now), aheadMs, this.#nodePrice(entry, now));
@@ -219,7 +227,7 @@ export class Controller {
 
   #link(node: string, now: number): LinkEstimate {
     const known = this.#links.get(node);
-    return known ? agedLink(known, now - known.at) : NEW_LINK_ESTIMATE;
+    return known ? agedLink(known, now - known.at) : NEW_NODE_LINK;
   }
 
   #mayHedge(request: PlanRequest): boolean {

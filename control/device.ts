@@ -55,18 +55,31 @@ export type DeviceStep =
 const BELIEF_HALVES_MS = 1000;
 /** The same of how slow the way was. */
 const SLOWNESS_HALVES_MS = 5000;
+/** That there is no node is believed for so long: one may have come, and who does not ask is not told. */
+const ABSENCE_MS = 1000;
 /**
  * How much of what the upper estimate lies above the expected time counts. Who waits for the service holds an exit, or has
  * one on its way at home: an answer that comes too late costs its journey, and one that is not asked for costs its gain.
  */
 const CAUTION = 0.5;
-/** Of a service that has not been heard yet: idle, free, as fast as its profile. */
-const UNHEARD: SeenService = [
-  { tier: "edge", node: "", slowdown: 1, tail: 1.2, aheadMs: 0, price: 0, meanMs: 3, tailMs: 6 },
-];
+/**
+ * Of a service that has not been heard yet: idle, free, as fast as its profile, with a node behind it. A device that
+ * expected less than there may be would never ask, and never learn.
+ */
+const UNHEARD_EDGE: SeenMachine = {
+  tier: "edge",
+  node: "",
+  slowdown: 1,
+  tail: 1.2,
+  aheadMs: 0,
+  price: 0,
+  meanMs: 3,
+  tailMs: 6,
+};
+const UNHEARD_NODE: SeenMachine = { ...UNHEARD_EDGE, tier: "node", node: "?", meanMs: 10, tailMs: 15 };
 
 export class DeviceController {
-  #seen: SeenService = UNHEARD;
+  #seen: SeenService = [UNHEARD_EDGE];
   #seenAt = Number.NEGATIVE_INFINITY;
   /** By plan: reference milliseconds asked of a machine and not yet answered. */
   readonly #asked = new Map<string, { machine: string; workMs: number }>();
@@ -84,7 +97,9 @@ export class DeviceController {
       ...deviceMachine(application, device.slowdown, device.aheadMs / device.slowdown),
       tail: device.tail,
     };
-    const away = this.#seen.map((seen) => this.#away(seen, application, link, now));
+    const hopesForNode = now - this.#seenAt > ABSENCE_MS && !this.#seen.some(({ tier }) => tier === "node");
+    const service = hopesForNode ? [...this.#seen, UNHEARD_NODE] : this.#seen;
+    const away = service.map((seen) => this.#away(seen, application, link, now));
     return makePlan({ ...ask, home, away, wishes, weight: 1 });
   }
 
@@ -117,7 +132,8 @@ export class DeviceController {
         const expectedMs = meanMs + fresh * linkMeanMs(link, bytes);
         return {
           meanMs: expectedMs,
-          tailMs: expectedMs + caution * (tailMs - meanMs + linkUpperMs(link, bytes) - linkMeanMs(link, bytes)),
+          tailMs:
+            expectedMs + caution * Math.hypot(tailMs - meanMs, linkUpperMs(link, bytes) - linkMeanMs(link, bytes)),
         };
       },
       // What a device sends is the input: in every ladder so far it is smaller than what the stages leave.
@@ -180,11 +196,11 @@ export function restOf(application: Application, rung: number, exits: readonly E
 }
 
 /**
- * Time the service has for an answer when it is asked with `leftMs` until the deadline: what the journey leaves at its
- * upper estimate, but at least half of what it leaves as expected, or a slow link would leave nothing to try with.
+ * Time the service has for an answer when it is asked with `leftMs` until the deadline: what the journey leaves as expected.
+ * The service keeps a margin of its own, and what it would give up for a journey that might be slow it gives up every time.
  */
 export function serviceMs(leftMs: number, link: LinkEstimate, bytes: number): number {
-  return Math.max(leftMs - linkUpperMs(link, bytes), (leftMs - linkMeanMs(link, bytes)) / 2, 0);
+  return Math.max(leftMs - linkMeanMs(link, bytes), 0);
 }
 
 /**

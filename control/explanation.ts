@@ -33,14 +33,14 @@ export function weighed(
   return candidates.map((candidate): Weighed => {
     const at = plan.options.findIndex((option) => sameOption(option, candidate));
     const verdict =
-      candidate.tailMs > budgetMs
-        ? "too slow"
-        : at >= 0 && at === plan.first
-          ? "first"
-          : targets.has(at)
-            ? "planned"
-            : plan.otherwise.includes(at) && at >= 0
-              ? "fallback"
+      at >= 0 && at === plan.first
+        ? "first"
+        : targets.has(at)
+          ? "planned"
+          : at >= 0 && plan.otherwise.includes(at)
+            ? "fallback"
+            : candidate.tailMs > budgetMs
+              ? "too slow"
               : "worth less";
     const { at: place, rung, from, predictedMs, tailMs, price, cost } = candidate;
     const accuracy = rungAt(application, rung).quality.validation;

@@ -67,11 +67,16 @@ export class FleetBelief {
     if (known) known.downSince = now;
   }
 
+  /** Nodes not known to be down, however old the view is. */
+  known(now: number): NodeEntry[] {
+    return [...this.#nodes.values()]
+      .filter(({ entry, downSince }) => entry.state === "online" && (downSince === null || now - downSince > DOWN_MS))
+      .map(({ entry }) => entry);
+  }
+
   /** Nodes worth asking now. Without a live view that is at most one plan's worth per PROBE_EVERY_MS (`probe` is then true). */
   candidates(now: number): { nodes: NodeEntry[]; probe: boolean } {
-    const nodes = [...this.#nodes.values()]
-      .filter(({ entry, downSince }) => entry.state === "online" && (downSince === null || now - downSince > DOWN_MS))
-      .map((known) => known.entry);
+    const nodes = this.known(now);
     if (this.ageMs(now) <= VIEW_LIVE_MS) return { nodes, probe: false };
     if (nodes.length === 0 || now - this.#probedAt < PROBE_EVERY_MS) return { nodes: [], probe: true };
     this.#probedAt = now;

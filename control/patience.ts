@@ -6,7 +6,7 @@
  */
 
 /** Of the time that work could wait and still be in time. */
-const DEEPER_WAITS = 0.25;
+export const DEEPER_WAITS = 0.5;
 
 /** The instant by which deeper work of `workMs`, due at `deadlineAt`, must be predicted to end so that it waits only its part. */
 export function deeperDueAt(deadlineAt: number, workMs: number, now: number): number {

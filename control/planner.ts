@@ -39,12 +39,12 @@ export const MAX_AWAY = 2;
  */
 const TIE_BREAK = 1e-3;
 /** What going straight to another machine risks compared with holding an exit first: a refusal or loss after which less time is left. */
-const AWAY_RISK = 0.01;
+const AWAY_RISK = 0.003;
 /**
  * What being planned to the last millisecond risks: nothing while the upper estimate leaves half of the time, this much
  * where it leaves none. Estimates of queues are as old as the last reply, and a stage under way cannot be interrupted.
  */
-const TIGHT_RISK = 0.2;
+const TIGHT_RISK = 0.15;
 /** Kept back for the reply: a share of the deadline between these bounds. */
 const MARGIN = { share: 0.05, minMs: 1, maxMs: 50 };
 /** A second node is asked where less than this share of the time would be left after the first one's upper estimate. */
@@ -58,8 +58,7 @@ export function makePlan(input: PlanInput): PlanReply {
   const marginMs = Math.min(MARGIN.maxMs, Math.max(MARGIN.minMs, MARGIN.share * input.remainingMs));
   const budgetMs = input.remainingMs - marginMs;
   const all = everyOption(input);
-  const fitting = all
-    .filter((option) => option.tailMs <= budgetMs)
+  const fitting = inTimeOrHoped(all, budgetMs)
     .slice(0, MAX_OPTIONS)
     .map((option, index) => ({ ...option, index }));
   const refusal = refuse(input, all, fitting, budgetMs);
@@ -104,18 +103,34 @@ export function makePlan(input: PlanInput): PlanReply {
 function everyOption(input: PlanInput): Candidate[] {
   const { application, wishes } = input;
   const allowed = allowedRungs(application, wishes);
-  const home = fromInput(application, input.home, allowed, 0);
+  const home = fromInput(application, input.home, allowed);
   if (wishes.tier === "edge") return home;
-  const shallowest = home[0]?.rung ?? -1;
   const whole: Candidate[] = [];
   const resumed: Candidate[] = [];
   for (const machine of input.away.slice(0, MAX_AWAY)) {
     // Deepest first: the deepest is what another machine is for.
-    const options = fromInput(application, machine, allowed, shallowest + 1).reverse();
+    const options = fromInput(application, machine, allowed).reverse();
     whole.push(...options);
     resumed.push(...fromCuts(application, machine, options, home));
   }
   return [...home, ...whole, ...resumed];
+}
+
+/**
+ * Options whose upper estimate fits. Where there is none, of each machine the quickest if it is expected in time: the machine
+ * tests again when it is asked and refuses at no cost, and who is not asked gives no answer either.
+ */
+function inTimeOrHoped(all: readonly Candidate[], budgetMs: number): Candidate[] {
+  const sure = all.filter((option) => option.tailMs <= budgetMs);
+  if (sure.length > 0) return sure;
+  return all.filter(
+    (option) =>
+      option.predictedMs <= budgetMs &&
+      option.from === "input" &&
+      !all.some(
+        (other) => other.from === "input" && sameMachine(other, option) && other.predictedMs < option.predictedMs,
+      ),
+  );
 }
 
 /** Null when some option fits and the conditions of a strict request can be met; else why not. */
@@ -237,7 +252,7 @@ function chooseFirst(
 
 /** The chance that what is planned to end by `tailMs` ends within the budget. */
 function inTime(tailMs: number, budgetMs: number): number {
-  return 1 - TIGHT_RISK * Math.max(0, 2 * (tailMs / budgetMs) - 1);
+  return Math.max(0, 1 - TIGHT_RISK * Math.max(0, 2 * (tailMs / budgetMs) - 1));
 }
 
 /**

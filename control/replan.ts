@@ -16,6 +16,33 @@ export function withoutMachineOf(plan: Plan, failed: number, instead: number): P
   return { ...plan, next };
 }
 
+/**
+ * Where to go when the calls of `failed` were refused or lost with `leftMs` left: what the plan has instead, and where
+ * nothing is held (−1) any option that starts from the input, deepest first; only what is deeper than the exit held, expected
+ * in time, and not on a machine of `refused`. −1 where there is none.
+ */
+export function fallbackOf(
+  { options, otherwise }: Plan,
+  failed: readonly number[],
+  refused: readonly Option[],
+  held: number,
+  leftMs: number,
+): number {
+  const planned = failed.map((index) => otherwise[index] ?? -1);
+  const any = held >= 0 ? [] : [...options.keys()].filter((index) => options[index]?.from === "input");
+  any.sort((a, b) => (options[b]?.rung ?? -1) - (options[a]?.rung ?? -1));
+  const found = [...planned, ...any].find((index) => {
+    const option = options[index];
+    return option !== undefined && option.predictedMs <= leftMs && option.rung > held && !onMachineOf(option, refused);
+  });
+  return found ?? -1;
+}
+
+/** Is the option on a machine of one of these? */
+export function onMachineOf(option: Option, others: readonly Option[]): boolean {
+  return others.some((other) => sameMachine(other, option));
+}
+
 /** Do two options compute at the same place? All of the edge is one place. */
 export function sameMachine(a: Option, b: Option): boolean {
   return a.at.tier === b.at.tier && (a.at.tier !== "node" || (b.at.tier === "node" && a.at.node === b.at.node));

@@ -4,6 +4,8 @@
  * outstanding there.
  */
 import { AttemptMachine, type AttemptAction } from "../../control/attempt.ts";
+import { EdgeBelief } from "../../control/edge-belief.ts";
+import type { Application } from "../../protocol/application.ts";
 import { DystriError, type ErrorCode } from "../../protocol/errors.ts";
 import type { SeenService } from "../../control/device.ts";
 import type { Claim } from "../../protocol/fleet.ts";
@@ -45,32 +47,11 @@ export type Served = { outcome: Omit<Outcome, "right" | "totalMs">; satisfied: b
 
 type Asked = Ask & { request: Offered; seen: SeenService; done: (served: Served) => void };
 
-/** What the front last heard of a platform's edge. */
-class EdgeViews {
-  readonly #seen = new Map<string, { view: EdgeView; at: number; outstandingMs: number }>();
-
-  view(platform: string, now: number): EdgeView | undefined {
-    const known = this.#seen.get(platform);
-    if (!known) return undefined;
-    const { view, at, outstandingMs } = known;
-    return { ...view, aheadMs: view.aheadMs + outstandingMs, ageMs: view.ageMs + Math.max(0, now - at) };
-  }
-
-  outstanding(platform: string, workMs: number): (view: EdgeView | undefined, now: number) => void {
-    const entry = this.#seen.get(platform) ?? { view: { price: 0, aheadMs: 0, ageMs: 0 }, at: 0, outstandingMs: 0 };
-    entry.outstandingMs += workMs;
-    this.#seen.set(platform, entry);
-    return (view, now) => {
-      entry.outstandingMs = Math.max(0, entry.outstandingMs - workMs);
-      if (view) [entry.view, entry.at] = [view, now];
-    };
-  }
-}
-
 export class Front {
   readonly #world: World;
   readonly #backend: Backend;
-  readonly #views = new EdgeViews();
+  /** By platform. */
+  readonly #edges = new Map<string, EdgeBelief>();
 
   constructor(world: World, backend: Backend) {
     this.#world = world;
@@ -81,7 +62,7 @@ export class Front {
   serve(request: Offered, ask: Ask, done: (served: Served) => void): void {
     const { user } = request;
     const receivedAt = this.#now();
-    const view = this.#views.view(user.application.platform, receivedAt);
+    const view = this.#edge(user.application).view(receivedAt);
     const question: PlanRequest = {
       application: user.application.name,
       secretDigest: "",
@@ -103,11 +84,16 @@ export class Front {
     const { user } = request;
     const { application } = user;
     const machine = new AttemptMachine(
-      { application, input: inputOf(application), receivedAt, deadlineMs: asked.remainingMs },
+      {
+        application,
+        input: inputOf(application),
+        receivedAt,
+        deadlineMs: asked.remainingMs,
+        heldElsewhere: evidence.at(-1)?.exit ?? -1,
+      },
       plan,
       this.#now(),
     );
-    const held = evidence.at(-1)?.exit ?? -1;
     const claim: Claim = { user: user.name, weight: plan.weight, priority: "normal" };
     const cancels = new Map<number, () => void>();
     let timer: Timer | null = null;
@@ -116,7 +102,7 @@ export class Front {
         switch (action.do) {
           case "edge": {
             const option = action.plan.options[action.option];
-            const back = this.#views.outstanding(application.platform, option?.workMs ?? 0);
+            const back = this.#edge(application).sent(option?.workMs ?? 0);
             let open = true;
             const close = (edge: EdgeView | undefined): void => {
               if (open) back(edge, this.#now());
@@ -135,11 +121,9 @@ export class Front {
             break;
           }
           case "node": {
-            // What the device holds already is not worth having from a node.
-            const option = { ...action.option, minRung: Math.max(action.option.minRung, held + 1) };
             cancels.set(
               action.call,
-              this.#backend.node(request, { ...action, option }, claim, (reply) =>
+              this.#backend.node(request, action, claim, (reply) =>
                 carryOut(
                   reply === "failed"
                     ? machine.nodeLost(action.call, this.#now())
@@ -185,7 +169,13 @@ export class Front {
       outcome = { ...NOTHING, status: statusOf(error.code) };
     }
     done({ outcome, satisfied: false, seen });
-    this.#backend.report(request, machine.report(this.#views.view(application.platform, this.#now())));
+    this.#backend.report(request, machine.report(this.#edge(application).view(this.#now())));
+  }
+
+  #edge({ platform }: Application): EdgeBelief {
+    let belief = this.#edges.get(platform);
+    if (!belief) this.#edges.set(platform, (belief = new EdgeBelief()));
+    return belief;
   }
 
   #now(): number {

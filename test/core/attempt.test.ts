@@ -17,7 +17,7 @@ const EDGE: Option[] = [0, 1, 2].map((rung) => ({
 }));
 const node = (name: string, rung = 3): Option => ({
   rung,
-  minRung: 1,
+  minRung: 0,
   at: { tier: "node", node: name },
   from: "input",
   predictedMs: 20,
@@ -65,15 +65,25 @@ const refused: NodeReply = { kind: "refused", code: "too_late", detail: "full", 
 const lost: NodeReply = { kind: "lost", reason: "disconnected", view: nodeView("a") };
 
 /** Deadline 100 from instant 0; the plan came at 2. */
-function begun(over: Partial<Plan> = {}): { machine: AttemptMachine; actions: AttemptAction[] } {
+function begun(
+  over: Partial<Plan> = {},
+  heldElsewhere?: number,
+): { machine: AttemptMachine; actions: AttemptAction[] } {
   const application = ladder();
   const input = { datatype: "UINT8", shape: [64], bytes: new ArrayBuffer(64) } as const;
-  const request = { application, input: { ...input, shape: [64] }, receivedAt: 0, deadlineMs: 100 };
+  const request = {
+    application,
+    input: { ...input, shape: [64] },
+    receivedAt: 0,
+    deadlineMs: 100,
+    ...(heldElsewhere === undefined ? {} : { heldElsewhere }),
+  };
   const machine = new AttemptMachine(request, plan(over), 2);
   return { machine, actions: machine.begin(2) };
 }
 const calls = (actions: AttemptAction[]) =>
   actions.flatMap((a) => (a.do === "edge" ? ["edge"] : a.do === "node" ? [a.node] : a.do === "wake" ? [] : [a.do]));
+const withoutWakes = (actions: AttemptAction[]) => actions.filter((action) => action.do !== "wake");
 const code = (machine: AttemptMachine, now: number): string => {
   try {
     return machine.answer(now).reason;
@@ -118,6 +128,12 @@ describe("one request's way", () => {
     expect(machine.report(undefined).legs.map((leg) => leg.end)).toEqual(["done", "refused", "lost"]);
   });
 
+  test("a node may answer any rung deeper than what is held", () => {
+    expect(begun({ first: 3 }).actions.at(-1)).toMatchObject({ node: "a", option: { rung: 3, minRung: 0 } });
+    const { machine } = begun();
+    expect(machine.edgeEnded(0, escalated(3), 5)).toMatchObject([{ node: "a", option: { rung: 3, minRung: 1 } }]);
+  });
+
   test("no retry that is predicted not to fit", () => {
     const { machine } = begun();
     machine.edgeEnded(0, escalated(3), 5);
@@ -127,7 +143,7 @@ describe("one request's way", () => {
 
   test("a fallback to the edge is not led back to the node that failed", () => {
     const { machine } = begun({ first: 4 });
-    const [action] = machine.nodeEnded(0, lost, 10);
+    const [action] = withoutWakes(machine.nodeEnded(0, lost, 10));
     expect(action).toMatchObject({
       do: "edge",
       option: 2,
@@ -141,7 +157,7 @@ describe("one request's way", () => {
       },
     });
     const { machine: other } = begun({ first: 3, otherwise: [-1, -1, -1, 2, -1] });
-    expect(other.nodeEnded(0, lost, 10)[0]).toMatchObject({
+    expect(withoutWakes(other.nodeEnded(0, lost, 10))[0]).toMatchObject({
       do: "edge",
       plan: {
         next: [
@@ -241,11 +257,186 @@ describe("hedging", () => {
   });
 });
 
+describe("nothing held and nodes that refuse", () => {
+  /** Each node falls back to the other. */
+  const between = { first: 3, otherwise: [-1, -1, -1, 4, 3] };
+
+  test("two nodes that refuse lead to the edge's deepest rung that still fits, and nobody is asked twice", () => {
+    const { machine } = begun(between);
+    expect(calls(machine.nodeEnded(0, refused, 10))).toEqual(["b"]);
+    expect(withoutWakes(machine.nodeEnded(1, refused, 20))).toMatchObject([{ do: "edge", option: 2, remainingMs: 70 }]);
+    expect(calls(machine.edgeEnded(2, ran({ ended: "refused" }), 21))).toEqual(["finished"]);
+    expect(code(machine, 22)).toBe("overloaded");
+    expect(machine.report(undefined).legs.map(({ end }) => end)).toEqual(["refused", "refused", "refused"]);
+  });
+
+  test.each([
+    [87.5, [1]],
+    [88.5, [0]],
+    [89.5, []],
+  ])("when the second one refuses at %d ms there is time for the options %j of the edge", (now, options) => {
+    const { machine } = begun(between);
+    machine.nodeEnded(0, lost, 10);
+    const asked = machine.nodeEnded(1, refused, now);
+    expect(asked.flatMap((action) => (action.do === "edge" ? [action.option] : []))).toEqual(options);
+    expect(machine.finished).toBe(options.length === 0);
+  });
+
+  test("a refusing edge and a refusing node lead to the other node", () => {
+    const { machine } = begun({ otherwise: [3, -1, -1, -1, -1] });
+    expect(calls(machine.edgeEnded(0, ran({ ended: "refused" }), 3))).toEqual(["a"]);
+    expect(calls(machine.nodeEnded(1, refused, 9))).toEqual(["b"]);
+    expect(calls(machine.nodeEnded(2, answered(), 20))).toEqual(["finished"]);
+    expect(machine.answer(21)).toMatchObject({ answer: { exit: 3 }, node: "b" });
+  });
+
+  test("with an exit held only the plan's own fallback is tried, and only once in all", () => {
+    const { machine } = begun({ otherwise: [-1, -1, -1, -1, -1] });
+    machine.edgeEnded(0, escalated(3), 5);
+    expect(calls(machine.nodeEnded(1, refused, 10))).toEqual(["finished"]);
+
+    const { machine: other } = begun({ first: 3, otherwise: [-1, -1, -1, 0, 2] });
+    expect(calls(other.nodeEnded(0, refused, 10))).toEqual(["edge"]);
+    expect(calls(other.edgeEnded(1, escalated(4), 12))).toEqual(["b"]);
+    expect(calls(other.nodeEnded(2, refused, 14))).toEqual(["finished"]);
+    expect(other.answer(15)).toMatchObject({ answer: { exit: 0 }, degraded: true });
+  });
+
+  test("who refused is not asked beside another either", () => {
+    const { machine } = begun({ ...between, hedge: [-1, -1, -1, -1, 3] });
+    expect(calls(machine.nodeEnded(0, refused, 10))).toEqual(["b"]);
+  });
+});
+
+describe("the last resort", () => {
+  test("a silent node is given up in time for the edge's least answer; what it says later changes nothing", () => {
+    const { machine, actions } = begun({ first: 3 });
+    // Twice the millisecond that the edge's first exit takes is kept, and the margin of 10 once more.
+    expect(actions).toMatchObject([
+      { do: "wake", afterMs: 88 },
+      { do: "wake", afterMs: 76 },
+      { do: "node", node: "a", remainingMs: 88 },
+    ]);
+    const resort = machine.timeUp(78);
+    expect(resort).toMatchObject([
+      { do: "wake", afterMs: 12 },
+      { do: "cancel", call: 0 },
+      { do: "edge", call: 1, option: 0, remainingMs: 12 },
+    ]);
+    expect(machine.nodeEnded(0, answered(), 78.5)).toEqual([]);
+    expect(calls(machine.edgeEnded(1, ran({ exits: [exit(0)] }), 79))).toEqual(["finished"]);
+    expect(machine.nodeEnded(0, answered(), 79.5)).toEqual([]);
+    expect(machine.answer(80)).toMatchObject({
+      answer: { exit: 0 },
+      tier: "edge",
+      deadlineMet: true,
+      degraded: true,
+      reason: "a did not answer in time",
+    });
+    expect(machine.report(undefined)).toMatchObject({
+      outcome: "onTime",
+      rung: 0,
+      legs: [
+        { at: { node: "a" }, end: "late", tookMs: null },
+        { at: { tier: "edge" }, end: "done" },
+      ],
+    });
+  });
+
+  test("an answer before that is the answer", () => {
+    const { machine } = begun({ first: 3 });
+    expect(calls(machine.nodeEnded(0, answered(), 77))).toEqual(["finished"]);
+    expect(machine.answer(77)).toMatchObject({ node: "a", degraded: false });
+  });
+
+  test("after a refusal the next node is given up in time as well, and at the edge the wake is the deadline's again", () => {
+    const { machine: other } = begun({ first: 3 });
+    expect(other.nodeEnded(0, refused, 10)).toMatchObject([
+      { do: "wake", afterMs: 80 },
+      { do: "wake", afterMs: 68 },
+      { node: "b" },
+    ]);
+    expect(other.timeUp(78)).toMatchObject([
+      { do: "wake", afterMs: 12 },
+      { do: "cancel", call: 1 },
+      { do: "edge", option: 0 },
+    ]);
+
+    const { machine } = begun({ first: 4 });
+    expect(machine.nodeEnded(0, refused, 10)).toMatchObject([
+      { do: "wake", afterMs: 80 },
+      { do: "edge", option: 2 },
+    ]);
+    expect(machine.timeUp(90)).toEqual([
+      { do: "cancel", call: 1 },
+      { do: "wake", afterMs: 5 },
+    ]);
+  });
+
+  test("what the asker holds is never asked for again: no last resort, no shallower fallback, no shallower answer", () => {
+    const { machine, actions } = begun({ first: 3, otherwise: [3, 3, 3, 2, 2] }, 2);
+    expect(actions).toMatchObject([
+      { do: "wake", afterMs: 88 },
+      { node: "a", option: { rung: 3, minRung: 3 } },
+    ]);
+    expect(machine.nodeEnded(0, refused, 10)).toEqual([{ do: "finished" }]);
+    // One exit less, and the edge has one to add.
+    const { machine: shallower } = begun({ first: 3, otherwise: [3, 3, 3, 2, 2] }, 1);
+    expect(withoutWakes(shallower.nodeEnded(0, refused, 10))).toMatchObject([{ do: "edge", option: 2 }]);
+  });
+
+  test("where the time is too short for both the node is waited for to the end", () => {
+    // 88 ms are left: 12 for the edge, 76 for a node that is given twice its time.
+    const taking = (predictedMs: number) => begun({ first: 3, options: [...EDGE, { ...node("a"), predictedMs }] });
+    const wakes = ({ actions }: ReturnType<typeof begun>) => actions.filter((action) => action.do === "wake");
+    expect(wakes(taking(37.9))).toHaveLength(2);
+    const tight = taking(38);
+    expect(wakes(tight)).toEqual([{ do: "wake", afterMs: 88 }]);
+    expect(calls(tight.machine.timeUp(90))).toEqual(["cancel", "finished"]);
+    expect(code(tight.machine, 90)).toBe("deadline_exceeded");
+  });
+
+  test("with an exit held, or without the edge in the plan, there is none", () => {
+    const { machine } = begun();
+    expect(machine.edgeEnded(0, escalated(3), 5)).toMatchObject([{ do: "node" }]);
+    const { actions } = begun({ first: 0, options: [node("a")], next: [], otherwise: [-1] });
+    expect(actions).toMatchObject([{ do: "wake", afterMs: 88 }, { do: "node" }]);
+  });
+
+  test("an edge that is silent as well is told to stop at the margin", () => {
+    const { machine } = begun({ first: 3 });
+    machine.timeUp(88);
+    expect(machine.timeUp(90)).toEqual([
+      { do: "cancel", call: 1 },
+      { do: "wake", afterMs: 5 },
+    ]);
+    expect(calls(machine.timeUp(95))).toEqual(["finished"]);
+    expect(code(machine, 95)).toBe("deadline_exceeded");
+    expect(machine.report(undefined).legs.map(({ end }) => end)).toEqual(["late", "late"]);
+  });
+
+  test("neither who was silent nor who refused before is asked again", () => {
+    // What is left for the last resort would do for a node as well.
+    const slowEdge = EDGE.map((option, i) => ({ ...option, predictedMs: 10 + i }));
+    const quick = ["a", "b"].map((name) => ({ ...node(name), predictedMs: 15 }));
+    const { machine } = begun({ first: 3, options: [...slowEdge, ...quick], hedge: [-1, -1, -1, 4, -1] });
+    expect(machine.nodeEnded(1, refused, 10)).toEqual([]);
+    const resort = machine.timeUp(70);
+    expect(calls(resort)).toEqual(["cancel", "edge"]);
+    const steps = resort.flatMap((action) => (action.do === "edge" ? action.plan.next.flat() : []));
+    expect(steps).not.toContain(3);
+    expect(steps).not.toContain(4);
+    expect(calls(machine.edgeEnded(2, ran({ ended: "refused" }), 71))).toEqual(["finished"]);
+    expect(machine.report(undefined).legs.map(({ end }) => end)).toEqual(["refused", "late", "refused"]);
+  });
+});
+
 /** What may happen to a running call, or to the request. */
 const happening = fc.record({
   what: fc.constantFrom(
     "stop",
     "escalate",
+    "stray",
     "refuse",
     "late",
     "lose",
@@ -253,7 +444,8 @@ const happening = fc.record({
     "answer",
     "time",
     "gone",
-    "again" as const,
+    "again",
+    "ghost" as const,
   ),
   /** Which of the running calls. */
   which: fc.nat(3),
@@ -262,81 +454,188 @@ const happening = fc.record({
   option: fc.integer({ min: -1, max: 5 }),
   afterMs: fc.integer({ min: 0, max: 30 }),
 });
+type Happening = typeof happening extends fc.Arbitrary<infer T> ? T : never;
+type Asked = Extract<AttemptAction, { do: "edge" | "node" }>;
+
+/** Drives an attempt by what happens, and keeps the books that the attempt must agree with. */
+class Driver {
+  readonly machine: AttemptMachine;
+  finishes = 0;
+  opened = 0;
+  deepest = -1;
+  goneFirst = false;
+  resorted = false;
+  /** Instant of the wake that has been asked for. */
+  #wakeAt: number | null = null;
+  #now = 2;
+  readonly #running = new Map<number, Asked>();
+  /** Calls of nodes that were cancelled: they may answer all the same. */
+  readonly #ghosts: number[] = [];
+  /** Machines that refused, were lost or were given up. */
+  readonly failed = new Set<string>();
+  #triesWithExit = 0;
+  #last: (() => AttemptAction[]) | null = null;
+
+  constructor(over: Partial<Plan>) {
+    const { machine, actions } = begun(over);
+    this.machine = machine;
+    this.#follow(actions);
+  }
+
+  get now(): number {
+    return this.#now;
+  }
+
+  /** `event.afterMs` pass, and then it happens. */
+  run(event: Happening): void {
+    this.#now += event.afterMs;
+    const { machine } = this;
+    if (event.what === "time") this.#timeUp();
+    else if (event.what === "gone") {
+      this.goneFirst ||= !machine.finished;
+      this.#follow(machine.cancelled());
+    } else if (event.what === "again") expect(this.#last?.() ?? []).toEqual([]);
+    else if (event.what === "ghost") {
+      for (const call of this.#ghosts) expect(machine.nodeEnded(call, answered(event.rung), this.#now)).toEqual([]);
+    } else {
+      const open = [...this.#running.values()];
+      const target = open[event.which % Math.max(1, open.length)];
+      if (target?.do === "edge") this.#endEdge(target, event);
+      if (target?.do === "node") this.#endNode(target, event);
+    }
+  }
+
+  /** Nothing more comes: time ends it, by the margin and half of it, at the third wake at the latest. */
+  fallSilent(): void {
+    const from = Math.max(this.#now, 90);
+    for (let wakes = 0; !this.machine.finished; wakes++) {
+      expect(wakes).toBeLessThan(3);
+      this.#now = Math.max(this.#now, this.#wakeAt ?? Number.POSITIVE_INFINITY);
+      this.#timeUp();
+    }
+    expect(this.#now).toBeLessThanOrEqual(from + 5);
+    expect(this.machine.timeUp(this.#now)).toEqual([]);
+  }
+
+  #timeUp(): void {
+    const nothingHeld = this.deepest < 0;
+    const { opened } = this;
+    this.#wakeAt = null;
+    this.#follow(this.machine.timeUp(this.#now));
+    if (this.opened > opened) {
+      // Only to have an answer at all is anything begun because time has passed.
+      expect(nothingHeld).toBe(true);
+      this.resorted = true;
+    }
+  }
+
+  #endEdge(target: Extract<Asked, { do: "edge" }>, { what, rung, bin, option }: Happening): void {
+    this.#running.delete(target.call);
+    const { machine } = this;
+    if (what === "throw") {
+      return this.#failure("edge", () => machine.edgeFailed(target.call, new DystriError("internal", "x"), this.#now));
+    }
+    if (what === "refuse") {
+      return this.#failure("edge", () => machine.edgeEnded(target.call, ran({ ended: "refused" }), this.#now));
+    }
+    const found = exit(rung % 3, bin);
+    // As the edge does: its table says where to go on, and what is its own it runs itself.
+    const planned = target.plan.next[found.exit]?.[bin];
+    const next = what === "stray" ? option : typeof planned === "number" ? planned : -1;
+    const goal = target.plan.options[next];
+    const escalates = what === "stray" || (what === "escalate" && goal?.at.tier === "node");
+    const stops = what === "stop" || what === "escalate";
+    const ended = escalates ? "escalate" : stops ? "stop" : what === "late" ? "late" : "cancelled";
+    // Only an edge that strays from its table may lead to who has failed.
+    if (what === "stray" && goal) this.failed.delete(goal.at.tier === "node" ? goal.at.node : "edge");
+    if (!machine.finished) this.deepest = Math.max(this.deepest, found.exit);
+    this.#end(() => machine.edgeEnded(target.call, ran({ exits: [found], ended, option: next }), this.#now));
+  }
+
+  #endNode({ call, node: name }: Extract<Asked, { do: "node" }>, { what, rung }: Happening): void {
+    this.#running.delete(call);
+    const { machine } = this;
+    if (what === "answer") {
+      if (!machine.finished) this.deepest = Math.max(this.deepest, rung);
+      this.#end(() => machine.nodeEnded(call, answered(rung), this.#now));
+    } else if (what === "throw") this.#failure(name, () => machine.nodeLost(call, this.#now));
+    else this.#failure(name, () => machine.nodeEnded(call, what === "refuse" ? refused : lost, this.#now));
+  }
+
+  #failure(name: string, act: () => AttemptAction[]): void {
+    this.failed.add(name);
+    const { opened } = this;
+    const withExit = this.deepest >= 0;
+    this.#end(act);
+    if (withExit && this.opened > opened) this.#triesWithExit++;
+    expect(this.#triesWithExit).toBeLessThanOrEqual(1);
+  }
+
+  #end(act: () => AttemptAction[]): void {
+    this.#last = act;
+    this.#follow(act());
+  }
+
+  #follow(actions: readonly AttemptAction[]): void {
+    if (this.finishes > 0) expect(actions).toEqual([]);
+    for (const action of actions) {
+      switch (action.do) {
+        case "edge":
+        case "node": {
+          this.opened++;
+          expect(action.remainingMs).toBeGreaterThan(0);
+          expect([...this.failed]).not.toContain(action.do === "node" ? action.node : "edge");
+          this.#running.set(action.call, action);
+          break;
+        }
+        case "cancel": {
+          const call = this.#running.get(action.call);
+          if (call?.do !== "node") break;
+          this.#running.delete(action.call);
+          this.#ghosts.push(action.call);
+          if (!this.machine.finished) this.failed.add(call.node);
+          break;
+        }
+        case "wake":
+          expect(action.afterMs).toBeLessThanOrEqual(Math.max(5, 90 - this.#now));
+          this.#wakeAt = this.#now + action.afterMs;
+          break;
+        case "finished":
+          this.finishes++;
+          break;
+      }
+    }
+    expect(this.machine.finished || this.#wakeAt !== null).toBe(true);
+  }
+}
 
 test("under any order of events a request finishes exactly once, and never in an error once an exit is held", () => {
+  const anyOption = fc.integer({ min: -1, max: 4 });
+  const anyOptions = fc.array(anyOption, { minLength: 5, maxLength: 5 });
+  let resorts = 0;
+  let exhausted = 0;
   fc.assert(
     fc.property(
       fc.array(happening, { maxLength: 40 }),
-      fc.integer({ min: -1, max: 4 }),
-      fc.array(fc.integer({ min: -1, max: 4 }), { minLength: 5, maxLength: 5 }),
-      fc.option(fc.array(fc.integer({ min: -1, max: 4 }), { minLength: 5, maxLength: 5 }), { nil: undefined }),
+      anyOption,
+      anyOptions,
+      fc.option(anyOptions, { nil: undefined }),
       (events, first, otherwise, hedge) => {
-        const { machine, actions } = begun({ first, otherwise, ...(hedge ? { hedge } : {}) });
-        const running = new Map<number, AttemptAction>();
-        let finishes = 0;
-        let opened = 0;
-        let deepest = -1;
-        let goneFirst = false;
-        let now = 2;
-        let last: (() => AttemptAction[]) | null = null;
-        const follow = (next: AttemptAction[]): void => {
-          for (const action of next) {
-            if (action.do === "edge" || action.do === "node") {
-              opened++;
-              expect(action.remainingMs).toBeGreaterThan(0);
-              running.set(action.call, action);
-            }
-            if (action.do === "cancel" && running.get(action.call)?.do === "node") running.delete(action.call);
-            if (action.do === "finished") finishes++;
-          }
-        };
-        follow(actions);
-        for (const event of events) {
-          now += event.afterMs;
-          const open = [...running.values()];
-          const target = open[event.which % Math.max(1, open.length)];
-          const finished = machine.finished;
-          let act: (() => AttemptAction[]) | null = null;
-          if (event.what === "time") act = () => machine.timeUp(now);
-          else if (event.what === "gone") {
-            goneFirst ||= !finished;
-            act = () => machine.cancelled();
-          } else if (event.what === "again") act = last;
-          else if (target?.do === "edge") {
-            running.delete(target.call);
-            const exits = event.what === "refuse" ? [] : [exit(event.rung % 3, event.bin)];
-            const ended = { stop: "stop", escalate: "escalate", refuse: "refused", late: "late" }[event.what as string];
-            const result = ran({ exits, ended: (ended ?? "cancelled") as RunResult["ended"], option: event.option });
-            const threw = event.what === "throw";
-            if (!finished && !threw) deepest = Math.max(deepest, exits[0]?.exit ?? -1);
-            act = () =>
-              threw
-                ? machine.edgeFailed(target.call, new DystriError("internal", "x"), now)
-                : machine.edgeEnded(target.call, result, now);
-          } else if (target?.do === "node") {
-            running.delete(target.call);
-            const reply = event.what === "answer" ? answered(event.rung) : event.what === "refuse" ? refused : lost;
-            if (!finished && reply.kind === "answer" && event.what !== "throw") deepest = Math.max(deepest, event.rung);
-            act = () =>
-              event.what === "throw" ? machine.nodeLost(target.call, now) : machine.nodeEnded(target.call, reply, now);
-          }
-          if (!act) continue;
-          const next = act();
-          if (event.what !== "time" && event.what !== "gone") last = act;
-          if (finished || event.what === "again") expect(next).toEqual([]);
-          follow(next);
-        }
-        // Nothing more comes: time ends it, at the second call at the latest.
-        for (let i = 0; i < 2; i++) follow(machine.timeUp(now));
-        expect(finishes).toBe(1);
-        expect(machine.finished).toBe(true);
-        if (goneFirst) expect(code(machine, now)).toBe("client_gone");
+        const driver = new Driver({ first, otherwise, ...(hedge ? { hedge } : {}) });
+        for (const event of events) driver.run(event);
+        driver.fallSilent();
+        const { machine, deepest, now } = driver;
+        expect(driver.finishes).toBe(1);
+        if (driver.goneFirst) expect(code(machine, now)).toBe("client_gone");
         else if (deepest >= 0) expect(machine.answer(now).answer.exit).toBe(deepest);
         else expect(() => machine.answer(now)).toThrow(DystriError);
-        const { legs } = machine.report(undefined);
-        expect(legs).toHaveLength(opened);
+        expect(machine.report(undefined).legs).toHaveLength(driver.opened);
+        if (driver.resorted) resorts++;
+        if (driver.failed.size === 3) exhausted++;
       },
     ),
     { numRuns: 2000 },
   );
+  expect(resorts).toBeGreaterThan(40);
+  expect(exhausted).toBeGreaterThan(40);
 });

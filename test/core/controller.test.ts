@@ -3,13 +3,15 @@ import { Controller, EXCHANGE_EVERY_MS } from "../../control/controller.ts";
 import {
   agedLink,
   edgeSpeed,
+  linkMeanMs,
   linkUpperMs,
   NEW_EDGE_ESTIMATE,
   NEW_LINK_ESTIMATE,
+  NEW_NODE_LINK,
   observeEdge,
   observeLink,
 } from "../../control/latency.ts";
-import { PROBE_EVERY_MS, VIEW_LIVE_MS } from "../../control/fleet.ts";
+import { DOWN_MS, PROBE_EVERY_MS, VIEW_LIVE_MS } from "../../control/fleet.ts";
 import { NEW_STANDING } from "../../control/standing.ts";
 import type { FleetView, UserStanding } from "../../protocol/fleet.ts";
 import type { Leg, Plan, PlanRequest, Report } from "../../protocol/plan.ts";
@@ -91,6 +93,34 @@ describe("Controller", () => {
     ]);
     controller.absorb({ kind: "unchanged", standing, epoch: 7, loads: [] }, old + PROBE_EVERY_MS);
     expect([1, 2].map((ms) => usesNode(planAt(controller, old + PROBE_EVERY_MS + ms)))).toEqual([true, true]);
+  });
+
+  test("a device is told of the nodes of an old view as well, but not of one that was lost a moment ago", () => {
+    const controller = withView(0);
+    const told = (now: number) => controller.seen(request, "p", now).map(({ tier, node }) => node || tier);
+    const old = VIEW_LIVE_MS + 5000;
+    expect([0, VIEW_LIVE_MS, old].map(told)).toEqual([
+      ["edge", "n1"],
+      ["edge", "n1"],
+      ["edge", "n1"],
+    ]);
+    // To tell of a node is no probe of it.
+    expect(usesNode(planAt(controller, old))).toBe(true);
+    controller.report(report([{ at: { tier: "node", node: "n1" }, end: "lost", tookMs: null }]), old);
+    expect([old + 1, old + DOWN_MS, old + DOWN_MS + 1].map(told)).toEqual([["edge"], ["edge"], ["edge", "n1"]]);
+    controller.absorb({ kind: "view", view: { ...view(), nodes: [] }, standing }, old + 5000);
+    expect(told(old + 5000)).toEqual(["edge"]);
+  });
+
+  test("a node that nothing has come back from is believed as far away as nodes are thought to be", () => {
+    const controller = withView(0);
+    const heavy = planAt(controller, 0).options.find(({ rung }) => rung === 3);
+    expect(heavy?.predictedMs).toBeCloseTo(linkMeanMs(NEW_NODE_LINK, ladder().input.bytes) + 5, 2);
+    const leg = { at: { tier: "node", node: "n1" } as const, rung: 3, workMs: 5, computeMs: 5, queueMs: 0 };
+    for (let i = 0; i < 20; i++) controller.report(report([{ ...leg, tookMs: 65 }]), i);
+    const linkMs = (now: number) => controller.insight(now).nodes[0]?.linkMs ?? 0;
+    expect(linkMs(20)).toBeGreaterThan(50);
+    expect(linkMs(3_600_000)).toBeCloseTo(NEW_NODE_LINK.meanMs, 6);
   });
 
   test("a lost node is not planned again until a newer connection shows", () => {
@@ -295,6 +325,10 @@ describe("latency estimates", () => {
     const link = { meanMs: 400, deviationMs: 200, msPerKiB: 50 };
     expect(agedLink(link, 0)).toEqual(link);
     expect(linkUpperMs(agedLink(link, 120_000), 100)).toBeLessThan(20);
+    const old = agedLink(link, 3_600_000);
+    expect(linkUpperMs(old, 10_000)).toBeCloseTo(linkUpperMs(NEW_NODE_LINK, 10_000), 6);
+    const quick = { meanMs: 1, deviationMs: 0.1, msPerKiB: 0.01 };
+    expect(agedLink(quick, 3_600_000)).toEqual(quick);
   });
 
   test("one stall moves the spread only so far", () => {

@@ -57,6 +57,11 @@ const goal = (plan: Plan, at: number, bin: number): string => {
   return option ? `${option.rung}@${option.at.tier}` : "stop";
 };
 
+/** The nodes that the plan may lead to. */
+const nodesOf = (plan: Plan): string[] => [
+  ...new Set(plan.options.flatMap(({ at }) => (at.tier === "node" ? [at.node] : []))),
+];
+
 describe("DeviceController", () => {
   test("begins at home, stops where it is sure and asks the service where it is not", () => {
     const controller = new DeviceController();
@@ -96,9 +101,37 @@ describe("DeviceController", () => {
     expect(goal(planOf(controller, tight), 0, 0)).toBe("3@node");
   });
 
+  test("the way and the service are not slow at once more often than chance has it", () => {
+    const controller = new DeviceController();
+    controller.absorb([{ ...NODE, tailMs: 35 }], 0);
+    // Expected 5 + 60 + 5 ms. The service may take 30 longer and the way 40, together 50; half of that counts.
+    const link = { meanMs: 60, deviationMs: 20, msPerKiB: 0 };
+    expect(goal(planOf(controller, { link, remainingMs: 105 }), 0, 0)).toBe("3@node");
+    expect(goal(planOf(controller, { link, remainingMs: 100 }), 0, 0)).toBe("2@device");
+  });
+
   test("a service of which nothing was heard is asked all the same", () => {
     const plan = planOf(new DeviceController(), { device: { slowdown: 50, tail: 1.1, aheadMs: 0 } });
     expect(plan.options.some(({ at }) => at.tier === "edge")).toBe(true);
+    expect(goal(planOf(new DeviceController()), 0, 0)).toBe("3@node");
+  });
+
+  test("where none was told of it hopes for a node after a second of silence, asks, and believes what it is told", () => {
+    const controller = new DeviceController();
+    const nodesAt = (now: number) => nodesOf(planOf(controller, {}, now));
+    controller.absorb([EDGE], 0);
+    expect([0, 1000].map(nodesAt)).toEqual([[], []]);
+    const hoping = planOf(controller, {}, 1001);
+    expect(nodesOf(hoping)).toEqual(["?"]);
+    expect(nextOnDevice(application, hoping, [exit(0, 0)], 100)).toMatchObject({ kind: "ask" });
+
+    controller.absorb([EDGE], 1100);
+    expect([1100, 2100, 2101].map(nodesAt)).toEqual([[], [], ["?"]]);
+    controller.absorb([EDGE, NODE], 2200);
+    expect([2200, 3200, 3201, 10_000].map(nodesAt)).toEqual([["n1"], ["n1"], ["n1"], ["n1"]]);
+    // One that was told of and is too busy is not hoped away.
+    controller.absorb([{ ...NODE, aheadMs: 10_000 }], 20_000);
+    expect(nodesAt(22_000)).toEqual([]);
   });
 });
 
@@ -124,11 +157,11 @@ describe("nextOnDevice", () => {
 });
 
 describe("what a device tells and is told", () => {
-  test("the service has what the upper journey leaves, and at least half of what the expected one does", () => {
-    expect(serviceMs(100, LINK, 64)).toBeCloseTo(100 - 12, 9);
-    const slow = { meanMs: 60, deviationMs: 30, msPerKiB: 0 };
-    expect(serviceMs(100, slow, 64)).toBeCloseTo(20, 9);
-    expect(serviceMs(50, slow, 64)).toBe(0);
+  test("the service has what the journey leaves as expected, however much it scatters", () => {
+    expect(serviceMs(100, LINK, 64)).toBeCloseTo(100 - 10, 9);
+    expect(serviceMs(100, { ...LINK, deviationMs: 40 }, 64)).toBeCloseTo(100 - 10, 9);
+    expect(serviceMs(100, { ...LINK, msPerKiB: 3 }, 2048)).toBeCloseTo(100 - 16, 9);
+    expect(serviceMs(9, LINK, 64)).toBe(0);
   });
 
   test("while the service is asked the quickest rung that fits is secured", () => {

@@ -6,10 +6,10 @@ import type { NodeEntry } from "../../protocol/fleet.ts";
 import { MAX_OPTIONS, type Plan } from "../../protocol/plan.ts";
 import { ladder, nodeEntry } from "../support/ladder.ts";
 
-type EdgeState = { slowdown?: number; overheadMs?: number; aheadMs?: number; price?: number };
+type EdgeState = { slowdown?: number; overheadMs?: number; spreadMs?: number; aheadMs?: number; price?: number };
 
-const edgeAt = ({ slowdown = 1, overheadMs = 1, aheadMs = 0, price = 0 }: EdgeState = {}): Machine =>
-  edgeMachine(ladder(), { slowdown, overheadMs, spreadMs: 0, tail: 1 }, aheadMs, price);
+const edgeAt = ({ slowdown = 1, overheadMs = 1, spreadMs = 0, aheadMs = 0, price = 0 }: EdgeState = {}): Machine =>
+  edgeMachine(ladder(), { slowdown, overheadMs, spreadMs, tail: 1 }, aheadMs, price);
 
 const nodeAt = (entry: NodeEntry, linkMs = 10, aheadMs = 0): Machine =>
   nodeMachine(entry, ladder(), { meanMs: linkMs, deviationMs: 0, msPerKiB: 0 }, aheadMs, entry.load.price);
@@ -113,6 +113,69 @@ describe("makePlan", () => {
     expect(makePlan(base({ home: edgeAt({ aheadMs: 500 }), away: [] }))).toMatchObject({
       ok: false,
       code: "overloaded",
+    });
+  });
+
+  test("the upper estimate adds the spreads of journey and computation as independent ones", () => {
+    // 10 to 13 ms there and back, 5 to 9 ms there: 15 and, three and four at right angles, 20.
+    const scattering: Machine = {
+      ...nodeAt(nodeEntry("n1")),
+      tail: 1.8,
+      journeyMs: () => ({ meanMs: 10, tailMs: 13 }),
+    };
+    const { explanation } = planOf(base({ away: [scattering], explain: true }));
+    const heavy = explanation?.find(({ rung }) => rung === 3);
+    expect(heavy?.predictedMs).toBeCloseTo(15, 9);
+    expect(heavy?.tailMs).toBeCloseTo(20, 9);
+  });
+
+  test("a node is asked for any rung it comes to, the least included", () => {
+    const whole = planOf(base()).options.filter(({ at, from }) => at.tier === "node" && from === "input");
+    expect(whole.map(({ minRung }) => minRung)).toEqual(whole.map(() => 0));
+    expect(whole.length).toBeGreaterThan(0);
+    // A node alone begins with what it can do itself, however shallow.
+    const light = nodeEntry("n1");
+    for (const rung of ["1", "2", "3"]) delete light.registration.applications["shapes"]?.rungs[rung];
+    const plan = planOf(base({ home: edgeAt({ aheadMs: 500 }), away: [nodeAt(light)] }));
+    expect(plan.options[plan.first]).toMatchObject({ rung: 0, minRung: 0, at: { node: "n1" } });
+  });
+
+  describe("where no upper estimate fits", () => {
+    const scattered = (linkMs = 10): Machine => ({
+      ...nodeAt(nodeEntry("n1")),
+      journeyMs: () => ({ meanMs: linkMs, tailMs: linkMs + 100 }),
+    });
+    const hoping = (over: Partial<PlanInput> = {}) =>
+      base({ remainingMs: 40, home: edgeAt({ spreadMs: 50 }), away: [scattered()], ...over });
+
+    test("the quickest of each machine is hoped for, and each stands in for the other", () => {
+      const plan = planOf(hoping());
+      expect(plan.options).toMatchObject([
+        { rung: 0, at: { tier: "edge" } },
+        { rung: 0, at: { tier: "node", node: "n1" } },
+      ]);
+      expect(plan.first).toBe(0);
+      expect(plan.otherwise).toEqual([1, 0]);
+      expect(plan.next.flat().every((step) => step === "stop")).toBe(true);
+    });
+
+    test("a machine that is not even expected in time is not", () => {
+      const plan = planOf(hoping({ away: [scattered(38)] }));
+      expect(plan.options.map(({ at }) => at.tier)).toEqual(["edge"]);
+    });
+
+    test("one option that is sure leaves nothing to hope for", () => {
+      const plan = planOf(hoping({ home: edgeAt({ spreadMs: 36 }) }));
+      expect(plan.options.map(({ at, rung }) => [at.tier, rung])).toEqual([["edge", 0]]);
+    });
+
+    test("refused is what is not even expected in time", () => {
+      // The quickest takes 2 ms as expected, and 1 is kept for the reply.
+      const alone = (remainingMs: number) => makePlan(hoping({ away: [], remainingMs }));
+      expect(alone(3)).toMatchObject({ ok: true });
+      expect(alone(2.9)).toMatchObject({ ok: false, code: "deadline_unmeetable", predictedMs: 2 });
+      const busy = hoping({ home: edgeAt({ spreadMs: 50, aheadMs: 500 }), away: [scattered(38)] });
+      expect(makePlan(busy)).toMatchObject({ ok: false, code: "overloaded" });
     });
   });
 

@@ -160,6 +160,17 @@ test("an agent freezes: nobody waits for it to the end, and once it goes on it i
   await ask(16);
 });
 
+test("an agent freezes under requests that hold nothing: long before it is found out the edge answers in time", async () => {
+  await system.untilNodeAnswers(unsure[0] as Sample);
+  signal("SIGSTOP");
+  // Shorter than three beats and a probe.
+  const query = "deadline_ms=2000&tier=node";
+  const replies = await Promise.all(unsure.map((sample) => system.infer(sample, query)));
+  signal("SIGCONT");
+  for (const reply of replies) expect(reply).toMatchObject({ tier: "edge", degraded: true, deadline_met: true });
+  expect(await system.untilNodeAnswers(unsure[0] as Sample)).toMatchObject({ node: "node-1", degraded: false });
+});
+
 test("the coordinator throws at every call: requests go on, the node is only probed, and used again afterwards", async () => {
   await system.untilNodeAnswers(unsure[0] as Sample);
   await expectOnline();
