@@ -4,7 +4,6 @@
  * begin on the user's device. What it knows of a machine is what the front has sent there and what came back.
  */
 import type { From } from "../../../control/ladder.ts";
-import { serviceMs } from "../../../control/device.ts";
 import {
   linkMeanMs,
   linkUpperMs,
@@ -142,7 +141,7 @@ export abstract class Serving implements Policy {
     const bytes = from === "input" ? application.input.bytes : (application.rungs[from]?.cut?.bytes.u8 ?? 0);
     const leftMs =
       this.#options.network === "corrected"
-        ? serviceMs(task.dueAt - this.world.events.now, side.estimate, bytes)
+        ? leftAtService(task.dueAt - this.world.events.now, side.estimate, bytes)
         : deadlineMs - (this.world.events.now - request.atMs);
     side.ask(request, bytes, (reply) => {
       this.#atFront({ task, from, leftMs, ...wish }, (end, node) => {
@@ -297,4 +296,13 @@ export abstract class Serving implements Policy {
       world.way(spec.link, request.id, LEGS.socket + back, bytes)
     );
   }
+}
+
+/**
+ * Of `leftMs` at the user, what is counted on at the service: half-way between the link's expected time and its upper
+ * estimate, which does best for most policies on the validation split (Dystri itself counts on the expected time).
+ */
+function leftAtService(leftMs: number, link: LinkEstimate, bytes: number): number {
+  const [meanMs, upperMs] = [linkMeanMs(link, bytes), linkUpperMs(link, bytes)];
+  return Math.max(leftMs - (meanMs + upperMs) / 2, 0);
 }
