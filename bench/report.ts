@@ -1,9 +1,11 @@
 /**
  * `npm run bench:report`: bench/report/ from what `npm run bench:sim` has left under .dystri/bench/sim: README.md, tables of
  * all cells, pictures. The full grid where at least half of it is there, else the quick one. The pictures of single
- * runs are simulated anew.
+ * runs are simulated anew. In which cells the aims on misses hold is read from .dystri/bench/servable.json, where the code
+ * of the results has made it (`npm run bench:servable`).
  *
- *     npm run bench:report                       --from FOLDER   other results   --to FOLDER   another place
+ *     npm run bench:report          --from FOLDER   other results, with servable.json beside the folder
+ *                                   --to FOLDER     another place
  */
 import { globSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, platform, totalmem } from "node:os";
@@ -15,8 +17,10 @@ import { cellsDocument, readme } from "./reporting/document.ts";
 import { accuracy, clairvoyantShare, gridPicture, misses } from "./reporting/grid-pictures.ts";
 import { runGridScene } from "./reporting/grid-scenes.ts";
 import { readSet, SET_NAMES, type ResultSet } from "./reporting/result-sets.ts";
+import { servableCells } from "./reporting/servable.ts";
 import { burstPicture, isolationPicture, latencyPicture, recoveryPicture } from "./reporting/scene-pictures.ts";
 import { groupBy } from "./reporting/tables.ts";
+import { readServable } from "./servable/results.ts";
 import { fingerprint, fullGrid } from "./sim/grid.ts";
 
 const ROOT = path.join(import.meta.dirname, "..");
@@ -102,6 +106,7 @@ async function main(args: string[]): Promise<void> {
     readme({
       main,
       cells,
+      servable: servableCells(readServable(path.join(from, "..", "servable.json"), main.fingerprint), cells),
       sets,
       fingerprint: fingerprint(ROOT),
       machine: machine(),

@@ -3,7 +3,9 @@ import type { SeedResult } from "../sim/run-seed.ts";
 import { compareCell, type ComparedCell } from "./comparison.ts";
 import { crossedTable, isCrossed } from "./crossed.ts";
 import { SCENE_CELL, SCENE_REQUESTS } from "./grid-scenes.ts";
+import { range } from "./markdown.ts";
 import type { ResultSet } from "./result-sets.ts";
+import { missesText } from "./servable.ts";
 import {
   aimsTable,
   byWorkloadAndLoad,
@@ -16,12 +18,15 @@ import {
   OVERLOADED,
   ratioTable,
   summaryTable,
+  type ServableCells,
 } from "./tables.ts";
 
 export type ReportInput = {
   /** Whose pictures and summaries are drawn: cells of the grid. */
   main: ResultSet;
   cells: readonly ComparedCell[];
+  /** What is known of how many of their requests could be served; empty where `bench:servable` has not run. */
+  servable: ServableCells;
   sets: readonly ResultSet[];
   /** Of the checkout as it is now. */
   fingerprint: string;
@@ -46,6 +51,7 @@ export function readme(input: ReportInput): string {
   const everything = main.cells.flatMap((file) => compareCell(file) ?? []);
   const behind = losses(everything);
   const caption = `Deadline ${pictureDeadlineMs} ms, mean over seeds`;
+  const solvedSeeds = Math.max(0, ...[...input.servable.values()].map(({ seeds }) => seeds));
   const few = main.cells.some(({ seeds }) => seeds.length < 3);
   return `# How well Dystri does
 
@@ -67,7 +73,7 @@ ${pictureDeadlineMs} ms. Simulated time does not depend on the machine. This rep
 
 \`\`\`
 npm run bench:sim${main.name === "quick" ? ` -- --quick --seeds ${Math.max(...main.cells.map((cell) => cell.seeds.length))}` : ""}
-npm run bench:report
+${solvedSeeds > 0 ? `npm run bench:servable${solvedSeeds > 1 ? ` -- --seeds ${solvedSeeds}` : ""}\n` : ""}npm run bench:report
 \`\`\`
 
 ## In short
@@ -76,10 +82,9 @@ ${summaryTable(cells, byWorkloadAndLoad)}
 
 Against what the evaluation set out to reach:
 
-${aimsTable(cells)}
+${aimsTable(cells, input.servable)}
 
-The aims on misses are for cells in which the machines could answer everything on time. Results do not say which those are;
-cells below load ${OVERLOADED} are counted here.
+${missesText(cells, input.servable)}
 
 ![Effective accuracy against users](accuracy-users.svg)
 
@@ -213,9 +218,4 @@ function boundsOf({ bounds }: SeedResult): string[] {
 
 function minute(date: Date): string {
   return `${date.toISOString().slice(0, 16).replace("T", " ")} UTC`;
-}
-
-function range(values: readonly number[]): string {
-  const [least, most] = [Math.min(...values), Math.max(...values)];
-  return least === most ? `${least}` : `${least} to ${most}`;
 }

@@ -23,3 +23,9 @@ export function intervalText(interval: Interval | null): string {
   const text = `${points(interval.low)} … ${points(interval.high)}`;
   return isSure(interval) ? `**${text}**` : text;
 }
+
+/** Least and most; one number where they are the same. */
+export function range(values: readonly number[]): string {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  return least === most ? `${least}` : `${least} to ${most}`;
+}

@@ -9,7 +9,9 @@ import { accuracy, gridPicture } from "../../bench/reporting/grid-pictures.ts";
 import { intervalText, points } from "../../bench/reporting/markdown.ts";
 import { bootstrap, isSure, paired } from "../../bench/reporting/paired.ts";
 import { readSet } from "../../bench/reporting/result-sets.ts";
+import { missesText, servableCells } from "../../bench/reporting/servable.ts";
 import { aimsTable, losses, ratioTable } from "../../bench/reporting/tables.ts";
+import { FORMAT as SERVABLE_FORMAT, type ServableFile } from "../../bench/servable/results.ts";
 import type { Figures } from "../../bench/sim/figures.ts";
 import { FORMAT, type CellFile } from "../../bench/sim/results.ts";
 import type { Cell } from "../../bench/sim/setting.ts";
@@ -182,6 +184,94 @@ describe("several cells", () => {
     expect(draw()).toContain("best baseline of each cell");
     expect(cellsDocument("All", cells)).toBe(cellsDocument("All", cells));
     expect(cellsDocument("All", cells)).toContain("## poisson, 8 users, load 0.5, 100 ms");
+  });
+});
+
+describe("aims on misses", () => {
+  /** Dystri missed so many of 100 requests. */
+  const missing = (missed: number, over: Partial<Cell>): ComparedCell => {
+    const file = cellFile({ dystri: [50], gie: [50] }, { deadlineMs: 75, ...over });
+    const own = file.seeds[0]?.policies["dystri"];
+    if (!own) throw new Error("Dystri has not run");
+    own.counts = { ...own.counts, onTime: 100 - missed, late: missed };
+    own.users = [[100, 100 - missed, 50]];
+    const cell = compareCell(file);
+    if (!cell) throw new Error("Dystri has not run");
+    return cell;
+  };
+  const cells = [
+    missing(2, { load: 0.5 }),
+    missing(0, { load: 5 }),
+    missing(40, { load: 5, users: 4 }),
+    missing(1, { workload: "mmpp2", load: 5 }),
+    missing(3, { workload: "mmpp2", load: 0.5 }),
+  ];
+  /** `served`: of 2,000 requests, by cell and in order of seeds. */
+  const fileOf = (served: Record<string, number[]>): ServableFile => ({
+    format: SERVABLE_FORMAT,
+    fingerprint: "now",
+    cells: Object.fromEntries(
+      Object.entries(served).map(([key, all]) => [
+        key,
+        Object.fromEntries(
+          all.map((one, i) => [i + 1, { served: one, requests: 2000, seconds: 1, status: "optimal" as const }]),
+        ),
+      ]),
+    ),
+  });
+  const solved = {
+    "poisson-8u-0.5x-75ms": [2000],
+    "poisson-8u-5x-75ms": [2000, 2000],
+    "poisson-4u-5x-75ms": [2000, 1999.99],
+    "mmpp2-8u-5x-75ms": [2000],
+  };
+
+  test("are counted where everything could be served, whatever the load", () => {
+    const text = aimsTable(cells, servableCells(fileOf(solved), cells));
+    expect(text).toContain(
+      "| not missable, steady: at most 0.1 % missed | 1 of 2 | 2.00 % (poisson, 8 users, load 0.5, 75 ms)",
+    );
+    expect(text).toContain(
+      "| not missable, bursty: at most 1 % missed | 1 of 1 | 1.00 % (mmpp2, 8 users, load 5, 75 ms)",
+    );
+    expect(text).toContain("| not missable, worst tenth of the users: at most 1 % missed | 2 of 3 | 2.00 %");
+    expect(text).toMatch(/load < 2\.5: at most 0\.2 points behind/);
+  });
+
+  test("say how many cells of each kind that is, what could be served, and what is not known", () => {
+    const text = missesText(cells, servableCells(fileOf(solved), cells));
+    expect(text).toContain(
+      "Not missable are 2 of 3 steady and\n1 of 1 bursty cells. Not solved, and so not counted: 1.",
+    );
+    expect(text).toContain("2000 requests of each seed, seeds of each cell: 1 to 2");
+    const lines = text.split("\n");
+    expect(lines).toContain("| cells | 4 users | 8 users |");
+    // 3999.99 of 4000, cut off: no missable cell reads 100.00.
+    expect(lines).toContain("| poisson, load 5, 75 ms | 99.99 | all |");
+    expect(lines).toContain("| mmpp2, load 0.5, 75 ms | – | – |");
+  });
+
+  test("are counted below load 2.5 where nothing is known of any cell", () => {
+    const other = fileOf({ "mmpp2-64u-5x-150ms": [2000] });
+    for (const servable of [servableCells(fileOf({}), cells), servableCells(other, cells)]) {
+      expect(aimsTable(cells, servable)).toBe(aimsTable(cells));
+      expect(aimsTable(cells, servable)).toContain("| load < 2.5, steady: at most 0.1 % missed | 0 of 1 |");
+      expect(missesText(cells, servable)).toContain("cells below load 2.5 are counted here");
+    }
+  });
+
+  test("take nothing of the grid for a cell of an axis or of another deadline", () => {
+    const axis = missing(1, { load: 5 });
+    axis.file.variation = "middle";
+    expect(servableCells(fileOf(solved), [axis, missing(1, { load: 5, deadlineMs: 100 })]).size).toBe(0);
+  });
+
+  test("do not depend on the order in which cells were solved", () => {
+    const backwards = Object.fromEntries(Object.entries(solved).reverse());
+    const [one, two] = [solved, backwards].map((of) => servableCells(fileOf(of), cells));
+    if (!one || !two) throw new Error("no cells");
+    expect(missesText(cells, two)).toBe(missesText(cells, one));
+    expect(aimsTable(cells, two)).toBe(aimsTable(cells, one));
   });
 });
 
