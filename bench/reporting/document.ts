@@ -1,4 +1,5 @@
 /** The report's text: README.md and the tables of all cells. The same results give the same bytes. */
+import { fullGrid } from "../sim/grid.ts";
 import type { SeedResult } from "../sim/run-seed.ts";
 import { compareCell, type ComparedCell } from "./comparison.ts";
 import { crossedTable, isCrossed } from "./crossed.ts";
@@ -20,6 +21,9 @@ import {
   summaryTable,
   type ServableCells,
 } from "./tables.ts";
+
+/** Of the full grid where nothing else is asked for. */
+const FULL_SEEDS = fullGrid([]).cells[0]?.seeds;
 
 export type ReportInput = {
   /** Whose pictures and summaries are drawn: cells of the grid. */
@@ -51,7 +55,8 @@ export function readme(input: ReportInput): string {
   const everything = main.cells.flatMap((file) => compareCell(file) ?? []);
   const behind = losses(everything);
   const caption = `Deadline ${pictureDeadlineMs} ms, mean over seeds`;
-  const solvedSeeds = Math.max(0, ...[...input.servable.values()].map(({ seeds }) => seeds));
+  const seeds = Math.max(...main.cells.map((cell) => cell.seeds.length));
+  const solvedSeeds = Math.max(0, ...[...input.servable.values()].map((cell) => cell.seeds));
   const few = main.cells.some(({ seeds }) => seeds.length < 3);
   return `# How well Dystri does
 
@@ -72,8 +77,8 @@ Pictures and summaries are of the ${main.name} grid's cells; the pictures over u
 ${pictureDeadlineMs} ms. Simulated time does not depend on the machine. This report: ${input.machine}. Everything again:
 
 \`\`\`
-npm run bench:sim${main.name === "quick" ? ` -- --quick --seeds ${Math.max(...main.cells.map((cell) => cell.seeds.length))}` : ""}
-${solvedSeeds > 0 ? `npm run bench:servable${solvedSeeds > 1 ? ` -- --seeds ${solvedSeeds}` : ""}\n` : ""}npm run bench:report
+npm run bench:sim${main.name === "quick" ? ` -- --quick --seeds ${seeds}` : seeds === FULL_SEEDS ? "" : ` -- --seeds ${seeds}`}
+${solvedSeeds > 1 ? `npm run bench:servable -- --seeds ${solvedSeeds}\n` : ""}npm run bench:report
 \`\`\`
 
 ## In short
