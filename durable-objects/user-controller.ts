@@ -45,8 +45,9 @@ export class UserController extends DurableObject<UserControllerEnv> implements 
   }
 
   /** Decides from memory: no storage, no call to anyone. An old view is refreshed after the answer has left. */
-  async plan(question: JsonText<PlanRequest>): Promise<JsonText<PlanReply>> {
+  async plan(question: JsonText<PlanRequest>, reports: JsonText<Report[]> | null): Promise<JsonText<PlanReply>> {
     const now = this.#clock.arrive();
+    if (reports !== null) this.#learn(reports, now);
     const request = fromJsonText(question);
     if (!this.#knows(request.secretDigest)) {
       return toJsonText({ ok: false, code: "unauthenticated", detail: "the API key is missing or not valid" });
@@ -56,9 +57,8 @@ export class UserController extends DurableObject<UserControllerEnv> implements 
     return toJsonText(reply);
   }
 
-  async report(report: JsonText<Report>): Promise<void> {
-    const now = this.#clock.arrive();
-    this.#carryOut(this.#controller.report(fromJsonText(report), now));
+  async report(reports: JsonText<Report[]>): Promise<void> {
+    this.#learn(reports, this.#clock.arrive());
   }
 
   async insight(secretDigest: string): Promise<JsonText<Insight> | null> {
@@ -96,6 +96,10 @@ export class UserController extends DurableObject<UserControllerEnv> implements 
 
   #knows(secretDigest: string): boolean {
     return this.#keys.get(secretDigest)?.revokedAt === null;
+  }
+
+  #learn(reports: JsonText<Report[]>, now: number): void {
+    for (const report of fromJsonText(reports)) this.#carryOut(this.#controller.report(report, now));
   }
 
   #carryOut(effects: ControllerEffects): void {

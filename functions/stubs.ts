@@ -4,7 +4,7 @@
  * call: one that failed may stay broken.
  */
 import { DystriError } from "../protocol/errors.ts";
-import type { EdgeJob, EdgeJobMessage, RunResult } from "../protocol/inference.ts";
+import type { EdgeJob, RunResult } from "../protocol/inference.ts";
 import type { Insight } from "../protocol/insight.ts";
 import { fromJsonText, toJsonText } from "../protocol/json-text.ts";
 import type { PlanReply, PlanRequest, Report } from "../protocol/plan.ts";
@@ -20,16 +20,19 @@ import {
 type Objects = Pick<ApiEnv, "USER_CONTROLLER" | "NODE_GATEWAY" | "COORDINATOR">;
 
 export type UserControllerStub = Omit<UserControllerRpc, "plan" | "report" | "insight"> & {
-  plan(request: PlanRequest): Promise<PlanReply>;
-  report(report: Report): Promise<void>;
+  plan(request: PlanRequest, reports?: readonly Report[]): Promise<PlanReply>;
+  report(reports: readonly Report[]): Promise<void>;
   insight(secretDigest: string): Promise<Insight | null>;
 };
 
 export function userController(env: Pick<Objects, "USER_CONTROLLER">, name: string): UserControllerStub {
   const stub = env.USER_CONTROLLER.getByName(name) as unknown as UserControllerRpc;
   return {
-    plan: async (request) => fromJsonText(await stub.plan(toJsonText(request))),
-    report: (report) => stub.report(toJsonText(report)),
+    plan: async (request, reports = []) => {
+      const told = reports.length > 0 ? toJsonText([...reports]) : null;
+      return fromJsonText(await stub.plan(toJsonText(request), told));
+    },
+    report: (reports) => stub.report(toJsonText([...reports])),
     insight: async (digest) => {
       const text = await stub.insight(digest);
       return text === null ? null : fromJsonText(text);
@@ -78,22 +81,18 @@ function placement(region: string | undefined): DurableObjectNamespaceGetDurable
   return locationHint === undefined ? {} : { locationHint };
 }
 
-/** A job handle whose calls are pipelined: `open(job).result()` is one journey. Disposing it lets the callee go. */
-export type RemoteJob = { result(): Promise<RunResult>; cancel(): Promise<void> } & Disposable;
-
-export type InferenceStub = Omit<InferenceRpc, "open"> & { open(job: EdgeJob): RemoteJob };
+export type InferenceStub = Omit<InferenceRpc, "run"> & { run(ticket: string, job: EdgeJob): Promise<RunResult> };
 
 const PREFIX = "INFERENCE_";
 
 /** The inference Worker of a platform, bound as INFERENCE_<PLATFORM>. Throws DystriError internal when none is: a deployment mistake. */
 export function inference(env: object, platform: string): InferenceStub {
   const name = PREFIX + platform.toUpperCase();
-  const stub = (
-    env as Record<string, (Omit<InferenceRpc, "open"> & { open(job: EdgeJobMessage): RemoteJob }) | undefined>
-  )[name];
+  const stub = (env as Record<string, InferenceRpc | undefined>)[name];
   if (!stub) throw new DystriError("internal", `no inference Worker is bound as ${name}`);
   return {
-    open: (job) => stub.open({ ...job, plan: toJsonText(job.plan) }),
+    run: (ticket, job) => stub.run(ticket, { ...job, plan: toJsonText(job.plan) }),
+    cancel: (ticket) => stub.cancel(ticket),
     warm: () => stub.warm(),
     debug: () => stub.debug(),
   };

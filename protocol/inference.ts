@@ -1,4 +1,4 @@
-/** The RPC of an inference Worker: `open(job)` gives a handle with `result()` and `cancel()`. */
+/** The RPC of an inference Worker: a job goes in, what its exits said comes out. */
 import type { Claim } from "./fleet.ts";
 import type { JsonText } from "./json-text.ts";
 import type { EdgeView, ExitResult, Plan } from "./plan.ts";

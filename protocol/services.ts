@@ -16,14 +16,14 @@ import type { JsonText } from "./json-text.ts";
 import type { Insight } from "./insight.ts";
 import type { PlanReply, PlanRequest, Report } from "./plan.ts";
 
-/** Handle of a job at the edge. `cancel()` makes `result()` settle at the next stage boundary with what has finished. */
-export interface RunningJobRpc {
-  result(): Promise<RunResult>;
-  cancel(): void;
-}
-
 export interface InferenceRpc {
-  open(job: EdgeJobMessage): RunningJobRpc;
+  /** Runs a job to the end that its plan, its time or its caller gives it. No two jobs of any caller share a ticket. */
+  run(ticket: string, job: EdgeJobMessage): Promise<RunResult>;
+  /**
+   * Makes the job with this ticket end at its next stage boundary with what it has finished. Of no effect where there is
+   * none: it has ended, or another isolate of this Worker has it, and then its time ends it.
+   */
+  cancel(ticket: string): Promise<void>;
   /** Loads the runtime and every session, and runs each once. Resolves when the isolate is warm. */
   warm(): Promise<IsolateReport>;
   debug(): Promise<IsolateReport>;
@@ -32,8 +32,9 @@ export interface InferenceRpc {
 export type KeyRecord = { id: string; digest: string; label: string; createdAt: number; revokedAt: number | null };
 
 export interface UserControllerRpc {
-  plan(request: JsonText<PlanRequest>): Promise<JsonText<PlanReply>>;
-  report(report: JsonText<Report>): Promise<void>;
+  /** `reports`: what the caller has to report, learnt from before anything is decided; null for nothing. */
+  plan(request: JsonText<PlanRequest>, reports: JsonText<Report[]> | null): Promise<JsonText<PlanReply>>;
+  report(reports: JsonText<Report[]>): Promise<void>;
   /** What the controller believes; null unless the digest is of a valid key of this user. */
   insight(secretDigest: string): Promise<JsonText<Insight> | null>;
   /** Registers the digest of a key's secret. The first key makes the user. */

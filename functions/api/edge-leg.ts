@@ -3,32 +3,31 @@ import type { AttemptAction } from "../../control/attempt.ts";
 import { asDystriError, DystriError } from "../../protocol/errors.ts";
 import type { Claim } from "../../protocol/fleet.ts";
 import type { EdgeView } from "../../protocol/plan.ts";
-import { inference, type RemoteJob } from "../stubs.ts";
+import { inference } from "../stubs.ts";
 import type { Event, RemoteCall } from "./attempt.ts";
 import { outstanding } from "./edge-views.ts";
 import type { ServeContext, ServeRequest } from "./served.ts";
 
-/** Opens a job at the edge. Told to stop, it still ends with what it has finished. */
+/** Has a job run at the edge. Told to stop, it still ends with what it has finished. */
 export function callEdge(
-  { env }: ServeContext,
+  { env, waitUntil }: ServeContext,
   { application, topK }: ServeRequest,
   claim: Claim,
   { call, plan, option, start, evidence, remainingMs }: Extract<AttemptAction, { do: "edge" }>,
 ): RemoteCall {
   const back = outstanding(application.platform, plan.options[option]?.workMs ?? 0);
-  let job: RemoteJob | null = null;
+  const ticket = `${plan.planId}:${call}`;
   let closed = false;
   const close = (now: number, view?: EdgeView): void => {
     if (closed) return;
     closed = true;
     back(view, now);
-    job?.[Symbol.dispose]();
   };
   const run = async (): Promise<Event> => {
     try {
-      const message = { application: application.name, start, plan, option, remainingMs, topK, evidence, claim };
-      job = inference(env, application.platform).open(message);
-      const result = await job.result();
+      const { name, platform } = application;
+      const job = { application: name, start, plan, option, remainingMs, topK, evidence, claim };
+      const result = await inference(env, platform).run(ticket, job);
       if (result.failure)
         console.error(JSON.stringify({ event: "stage_failed", component: "api", detail: result.failure }));
       return (machine, now) => {
@@ -42,7 +41,12 @@ export function callEdge(
   };
   return {
     ended: run(),
-    cancel: () => void job?.cancel().catch(() => undefined),
+    cancel: () =>
+      waitUntil(
+        inference(env, application.platform)
+          .cancel(ticket)
+          .catch(() => undefined),
+      ),
     close,
   };
 }

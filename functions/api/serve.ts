@@ -4,7 +4,10 @@ import type { Plan, PlanReply, PlanRequest } from "../../protocol/plan.ts";
 import { userController } from "../stubs.ts";
 import { Attempt } from "./attempt.ts";
 import { edgeView } from "./edge-views.ts";
+import { REPORT_WITHIN_MS, ReportBox } from "./report-box.ts";
 import type { ServeContext, ServeRequest, Served } from "./served.ts";
+
+const reports = new ReportBox();
 
 /** Serves one request. Throws DystriError when there is no answer to give. Reports to the controller after the reply. */
 export async function serve(context: ServeContext, request: ServeRequest): Promise<Served> {
@@ -34,11 +37,13 @@ export async function askController(
     ...(request.explain ? { explain: true } : {}),
     ...(view ? { edge: view } : {}),
   };
+  const told = reports.take(request.controller, clock.now());
   const ask = (): Promise<PlanReply> => userController(env, request.controller).plan(question);
   let reply: PlanReply;
   try {
-    // A stub that failed may stay broken: the one retry asks a new one. Planning changes nothing that a repeat could harm.
-    reply = await clock.settled(ask().catch(ask));
+    // A stub that failed may stay broken: the one retry asks a new one. Planning changes nothing that a repeat could harm;
+    // reports might be learnt from twice, so they are not repeated.
+    reply = await clock.settled(userController(env, request.controller).plan(question, told).catch(ask));
   } catch (cause) {
     throw new DystriError("internal", "the user's controller did not answer", {}, cause);
   }
@@ -55,10 +60,15 @@ export async function askController(
   });
 }
 
-/** A lost report costs the controller one sample, the user nothing. */
-async function tell({ env }: ServeContext, controller: string, attempt: Attempt): Promise<void> {
+/** With the next question, or after a moment of its own. A lost report costs the controller one sample, the user nothing. */
+async function tell({ env, clock }: ServeContext, controller: string, attempt: Attempt): Promise<void> {
+  const when = reports.add(controller, attempt.report(), clock.now());
+  if (when === null) return;
+  if (when === "later") await new Promise((resolve) => void setTimeout(resolve, REPORT_WITHIN_MS));
+  const left = reports.take(controller, clock.now());
+  if (left.length === 0) return;
   try {
-    await userController(env, controller).report(attempt.report());
+    await userController(env, controller).report(left);
   } catch (error) {
     console.warn(JSON.stringify({ event: "report_lost", component: "api", error: String(error) }));
   }

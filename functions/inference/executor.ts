@@ -31,7 +31,7 @@ export type Opened = {
   /** Settles once the executor is done with the job, never rejects. The request must be kept alive until then. */
   held: Promise<void>;
   /** Ends the job at its next stage boundary, or at once while it waits. */
-  cancel(): void;
+  cancel: () => void;
 };
 
 /** A job in progress. */
@@ -51,9 +51,6 @@ type Run = {
 type Ahead = { readonly waitedMs: number; readonly doneMs: number };
 
 type Progress = EdgeProgress & { exits: ExitResult[] };
-
-/** Settles after a zero timer set before this one has fired. */
-const afterEvents = (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, 0));
 
 export class Executor {
   readonly #source: RunnerSource;
@@ -117,6 +114,7 @@ export class Executor {
       interruption: null,
       wake: null,
       waiting: false,
+      handover: null,
     };
     queue.insert(turn);
     const bill = admission.charge(job.claim, turn.workMs, now);
@@ -131,7 +129,7 @@ export class Executor {
     // Until the processor has been handed over as well: the timer that does it belongs to this request.
     const held = result
       .then(ignore, ignore)
-      .then(afterEvents)
+      .then(() => turn.handover)
       .then(() => loading);
     return { result, held, cancel: () => this.#turns.interrupt(turn, "cancelled") };
   }

@@ -1,11 +1,10 @@
-/// <reference lib="esnext.disposable" />
 /** The RPC surface of an inference Worker, for any platform's bundle. */
-import { RpcTarget, WorkerEntrypoint } from "cloudflare:workers";
+import { WorkerEntrypoint } from "cloudflare:workers";
 import type { Application } from "../../protocol/application.ts";
 import { DystriError, quote } from "../../protocol/errors.ts";
 import type { EdgeJob, EdgeJobMessage, IsolateReport, RunResult } from "../../protocol/inference.ts";
 import { fromJsonText } from "../../protocol/json-text.ts";
-import type { InferenceRpc, RunningJobRpc } from "../../protocol/services.ts";
+import type { InferenceRpc } from "../../protocol/services.ts";
 import type { StageRunner } from "../../runtime/stage-runner.ts";
 import { clockOf } from "../clock.ts";
 import type { PlatformBundle } from "./bundle.ts";
@@ -19,32 +18,11 @@ import { OnnxRuntime } from "./onnx.ts";
  */
 const COLD_START_MS = 400;
 
-/** Handle of a job. Whoever drops it before the end has lost interest: that cancels the job. */
-export class RunningJob extends RpcTarget implements RunningJobRpc {
-  readonly #opened: Opened;
-
-  constructor(opened: Opened) {
-    super();
-    this.#opened = opened;
-  }
-
-  result(): Promise<RunResult> {
-    return this.#opened.result;
-  }
-
-  cancel(): void {
-    this.#opened.cancel();
-  }
-
-  [Symbol.dispose](): void {
-    this.#opened.cancel();
-  }
-}
-
 /** What one isolate has for all its requests: nothing in it belongs to any of them. */
 class Isolate {
   readonly runtime: OnnxRuntime;
   readonly #applications: ReadonlyMap<string, Application>;
+  readonly #cancels = new Map<string, () => void>();
   #executor: Executor | undefined;
 
   constructor(bundle: PlatformBundle) {
@@ -68,6 +46,21 @@ class Isolate {
     return (this.#executor ??= new Executor(this.#source(), clockOf(env), COLD_START_MS, [
       ...this.#applications.values(),
     ]));
+  }
+
+  /** Takes in a job, which `cancel` finds by its ticket from now on. Throws DystriError when it is not one. */
+  open(ticket: string, { plan, ...message }: EdgeJobMessage, env: InferenceEnv): Opened {
+    const application = this.application(message.application);
+    const job: EdgeJob = { ...message, plan: fromJsonText(plan) };
+    checkJob(application, job);
+    const opened = this.executor(env).open(application, job);
+    this.#cancels.set(ticket, opened.cancel);
+    const forget = (): void => void this.#cancels.delete(ticket);
+    return { ...opened, held: opened.held.then(forget) };
+  }
+
+  cancel(ticket: string): void {
+    this.#cancels.get(ticket)?.();
   }
 
   #source(): { readonly settled: boolean; load(application: string): Promise<StageRunner> } {
@@ -103,15 +96,16 @@ export function inferenceFor(bundle: PlatformBundle) {
   const isolate = new Isolate(bundle);
 
   return class Inference extends WorkerEntrypoint<InferenceEnv> implements InferenceRpc {
-    open(message: EdgeJobMessage): RunningJob {
-      const application = isolate.application(message.application);
-      const job: EdgeJob = { ...message, plan: fromJsonText(message.plan) };
-      checkJob(application, job);
-      const opened = isolate.executor(this.env).open(application, job);
+    async run(ticket: string, message: EdgeJobMessage): Promise<RunResult> {
+      const { result, held } = isolate.open(ticket, message, this.env);
       // Before anything is awaited: a caller that leaves would otherwise cancel this context in mid-run, and the
       // `finally` that gives the processor back would never run.
-      this.ctx.waitUntil(opened.held);
-      return new RunningJob(opened);
+      this.ctx.waitUntil(held);
+      return result;
+    }
+
+    async cancel(ticket: string): Promise<void> {
+      isolate.cancel(ticket);
     }
 
     async warm(): Promise<IsolateReport> {

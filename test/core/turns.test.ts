@@ -13,6 +13,7 @@ const turn = (id: string, deadlineAt: number): Turn => ({
   interruption: null,
   wake: null,
   waiting: false,
+  handover: null,
 });
 
 function turnsWith(...queued: Turn[]): Turns {

@@ -106,7 +106,12 @@ describe.each(["system", "io"])("on the %s clock", (clock) => {
     expect(await ask<IsolateReport>("/debug")).toMatchObject(idle);
   });
 
-  test("open and result may be one pipelined call", async () => {
-    expect((await ask<RunResult>("/pipelined", [whole(10_000)])).exits.length).toBe(LAST + 1);
+  test("callers that are gone without a word leave jobs that run to their end, and nothing after it", async () => {
+    expect(await ask("/vanish", [whole(20_000), whole(10_000)])).toBe("gone");
+    // Its deadline is the latest: the others are over before it.
+    const [last] = await together([whole(30_000)]);
+    expect(last).toMatchObject({ ended: "stop" });
+    expect(last?.aheadMs).toBeGreaterThan(0);
+    expect(await ask<IsolateReport>("/debug")).toMatchObject(idle);
   });
 });

@@ -105,7 +105,7 @@ describe("UserController", () => {
       ],
       nodes: [],
     };
-    await userController(env, name).report(report);
+    await userController(env, name).report([report]);
     // A link of 400 ms no longer fits the deadline; that must still be known when the object comes back from disk.
     await evictDurableObject(env.USER_CONTROLLER.getByName(name));
     expect(nodesIn(await userController(env, name).plan(ask({ remainingMs: 60 })))).toEqual([]);

@@ -30,7 +30,7 @@ test.each<[string, string, (work: EdgeJob) => EdgeJob]>([
     }),
   ],
 ])("a job that is not usable is %s, naming %s", async (code, field, spoil) => {
-  const thrown: unknown = await inference.open(message(spoil(job("tiny", plan([edgeOption(1)]), 1000)))).then(
+  const thrown: unknown = await inference.run("t", message(spoil(job("tiny", plan([edgeOption(1)]), 1000)))).then(
     () => null,
     (error: unknown) => error,
   );

@@ -3,7 +3,8 @@ import { exports } from "cloudflare:workers";
 import type { EdgeJobMessage, IsolateReport, RunResult } from "../../protocol/inference.ts";
 
 type Remote = {
-  open(job: EdgeJobMessage): Promise<{ result(): Promise<RunResult>; cancel(): Promise<void> }>;
+  run(ticket: string, job: EdgeJobMessage): Promise<RunResult>;
+  cancel(ticket: string): Promise<void>;
   warm(): Promise<IsolateReport>;
   debug(): Promise<IsolateReport>;
 };
