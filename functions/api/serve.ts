@@ -4,6 +4,7 @@ import type { Plan, PlanReply, PlanRequest } from "../../protocol/plan.ts";
 import { userController } from "../stubs.ts";
 import { Attempt } from "./attempt.ts";
 import { edgeView } from "./edge-views.ts";
+import { answered } from "./front.ts";
 import { REPORT_WITHIN_MS, ReportBox } from "./report-box.ts";
 import type { ServeContext, ServeRequest, Served } from "./served.ts";
 
@@ -43,7 +44,9 @@ export async function askController(
   try {
     // A stub that failed may stay broken: the one retry asks a new one. Planning changes nothing that a repeat could harm;
     // reports might be learnt from twice, so they are not repeated.
+    const askedAt = clock.now();
     reply = await clock.settled(userController(env, request.controller).plan(question, told).catch(ask));
+    answered(request.controller, askedAt, clock.now());
   } catch (cause) {
     throw new DystriError("internal", "the user's controller did not answer", {}, cause);
   }
@@ -65,7 +68,7 @@ async function tell({ env, clock }: ServeContext, controller: string, attempt: A
   const when = reports.add(controller, attempt.report(), clock.now());
   if (when === null) return;
   if (when === "later") await new Promise((resolve) => void setTimeout(resolve, REPORT_WITHIN_MS));
-  const left = reports.take(controller, clock.now());
+  const left = reports.leave(controller, clock.now());
   if (left.length === 0) return;
   try {
     await userController(env, controller).report(left);

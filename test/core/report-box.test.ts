@@ -25,20 +25,23 @@ test("the next question takes all of one controller, oldest first, and of no oth
   expect(ids(box.take("b", 10))).toEqual(["2"]);
 });
 
-test("the first one that waits sees to it that they leave, others need not", () => {
+test("one sees to it that they leave, others need not, whatever questions take along meanwhile", () => {
   const box = new ReportBox();
   expect(box.add("a", report("1"), 0)).toBe("later");
   expect(box.add("a", report("2"), 1)).toBeNull();
-  box.take("a", 2);
-  expect(box.add("a", report("3"), 3)).toBe("later");
+  expect(ids(box.take("a", 2))).toEqual(["1", "2"]);
+  expect(box.add("a", report("3"), 3)).toBeNull();
+  expect(ids(box.leave("a", REPORT_WITHIN_MS))).toEqual(["3"]);
+  expect(box.leave("a", REPORT_WITHIN_MS)).toEqual([]);
+  expect(box.add("a", report("4"), REPORT_WITHIN_MS)).toBe("later");
 });
 
-test("where the first is gone without sending them, a later one sees to it", () => {
+test("where the one is gone without sending them, a later one sees to it", () => {
   const box = new ReportBox();
   box.add("a", report("1"), 0);
   expect(box.add("a", report("2"), REPORT_WITHIN_MS + 1)).toBe("later");
   expect(box.add("a", report("3"), REPORT_WITHIN_MS + 2)).toBeNull();
-  expect(ids(box.take("a", 30))).toEqual(["1", "2", "3"]);
+  expect(ids(box.leave("a", 2 * REPORT_WITHIN_MS + 1))).toEqual(["1", "2", "3"]);
 });
 
 test("many do not wait for the time", () => {

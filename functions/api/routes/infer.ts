@@ -12,6 +12,7 @@ import {
   type AppEnv,
   type Catalogue,
 } from "../context.ts";
+import { admit } from "../front.ts";
 import { readInput } from "../input.ts";
 import { serve } from "../serve.ts";
 import { namedAnswer } from "../answer.ts";
@@ -27,6 +28,7 @@ export function inferRoutes(catalogue: Catalogue): Hono<AppEnv> {
     const deadline = readDeadline(carriers, application.deadline);
     const { wishes, topK, explain } = readWishes(carriers, application);
     const context = serveContext(c);
+    admit(caller.controller, deadline.deadlineMs, context.clock.now());
     const body = await context.clock.settled(readBytes(c.req.raw));
     const input = await readInput(application, c.req.header("content-type") ?? null, body);
     const served = await serve(context, {

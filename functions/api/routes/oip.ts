@@ -16,6 +16,7 @@ import {
   type AppEnv,
   type Catalogue,
 } from "../context.ts";
+import { admit } from "../front.ts";
 import { oipReply } from "../oip-reply.ts";
 import { readOipRequest } from "../oip-request.ts";
 import { problemResponse } from "../problem.ts";
@@ -56,6 +57,7 @@ async function infer(c: AppContext, catalogue: Catalogue): Promise<Response> {
   const carriers = carriersOf(c, request.parameters);
   const deadline = readDeadline(carriers, application.deadline);
   const { wishes, explain } = readWishes(carriers, application);
+  admit(caller.controller, deadline.deadlineMs, context.clock.now());
   const served = await serve(context, {
     controller: caller.controller,
     secretDigest: caller.secretDigest,
