@@ -1,6 +1,7 @@
 /** Who is let in at a front whose thread is busy. */
 import { describe, expect, test } from "vitest";
 import { FrontLoad } from "../../control/front-load.ts";
+import { admit, answered } from "../../functions/api/front.ts";
 
 /** A front that has asked each user's controller at rest, and then many times while a round trip took `tookMs`. */
 function frontWith(atRestMs: Record<string, number>, addedMs: number): FrontLoad {
@@ -61,4 +62,17 @@ describe("who is let in", () => {
     for (let i = 0; i < 50; i++) front.answered("light", 31, 1001);
     expect(front.admits("light", 100, 1001)).toBe(false);
   });
+});
+
+test("who is turned away hears how busy the front is and when to come again", () => {
+  answered("u", 0, 1);
+  for (let i = 0; i < 5; i++) answered("u", 1, 42);
+  expect(() => admit("u", 1000, 42)).not.toThrow();
+  expect(() => admit("u", 100, 42)).toThrow(
+    expect.objectContaining({
+      code: "overloaded",
+      message: expect.stringContaining("waits 40 ms"),
+      details: expect.objectContaining({ retryAfterMs: 1000, deadlineMs: 100 }),
+    }),
+  );
 });
