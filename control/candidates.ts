@@ -1,9 +1,8 @@
 /** Every way to compute an answer that the machines at hand offer, priced and timed, before any of it is weighed. */
-import type { Application, CutSpec } from "../protocol/application.ts";
+import type { Application } from "../protocol/application.ts";
 import type { Option, Wishes } from "../protocol/plan.ts";
-import { rungAt, wayMs, type From } from "./ladder.ts";
+import { cutBytes, mostMflops, rungAt, wayMs, type From } from "./ladder.ts";
 import type { Machine } from "./machine.ts";
-import { travelCode } from "./travel-code.ts";
 
 /**
  * An option with what weighing it takes. `predictedMs` expected and `tailMs` the upper estimate, both from asking for it to
@@ -17,21 +16,32 @@ export type Candidate = Option & {
   machineMs: number;
   price: number;
   cost: number;
+  /** What its value is less by: `cost`, and what its arithmetic counts for. */
+  charge: number;
 };
 
-/** Bytes of a cut on the wire, in the code it travels in. */
-export function cutBytes(cut: CutSpec): number {
-  return cut.bytes[travelCode(cut)];
+/**
+ * What a full run of the ladder must gain over doing nothing more, in accuracy. Without it a price of zero sends to a node
+ * what the edge does equally well, up to .4 points of accuracy under light load (CONTROL §5).
+ */
+const TIE_BREAK = 1e-3;
+
+/** What the arithmetic from there to the answer of `rung` counts for, in accuracy. */
+export function arithmeticCost(application: Application, rung: number, from: From): number {
+  const done = from === "input" ? 0 : rungAt(application, from).mflops.cumulative;
+  return (TIE_BREAK / mostMflops(application)) * (rungAt(application, rung).mflops.cumulative - done);
 }
 
-/** The rungs of the ladder on one machine from the input. Where time turns out short, any of them will do. */
-export function fromInput(application: Application, machine: Machine, allowed: readonly boolean[]): Candidate[] {
+/** Expected and upper time of a message there and back. */
+type Journey = ReturnType<Machine["journeyMs"]>;
+
+/** The first `depth` rungs of the ladder on one machine from the input. Where time turns out short, any of them will do. */
+export function fromInput(application: Application, machine: Machine, depth: number): Candidate[] {
+  const journey = machine.journeyMs(application.input.bytes);
   const found: Candidate[] = [];
-  for (let rung = 0; rung < application.rungs.length; rung++) {
-    const profileMs = allowed[rung] ? machine.profileMs(rung, "input") : null;
-    if (profileMs !== null) {
-      found.push(candidate(application, machine, rung, "input", profileMs, application.input.bytes, 0));
-    }
+  for (let rung = 0; rung < Math.min(depth, application.rungs.length); rung++) {
+    const profileMs = machine.profileMs(rung, "input");
+    if (profileMs !== null) found.push(candidate(application, machine, rung, "input", 0, profileMs, journey));
   }
   return found;
 }
@@ -46,22 +56,28 @@ export function fromCuts(
   whole: readonly Candidate[],
   home: readonly Candidate[],
 ): Candidate[] {
+  const journeys: Journey[] = [];
   const found: Candidate[] = [];
   for (const option of whole) {
     for (const { rung: exit } of home) {
-      const { cut } = rungAt(application, exit);
-      const profileMs = cut && exit < option.rung ? machine.profileMs(option.rung, exit) : null;
-      if (!cut || profileMs === null) continue;
-      const resumed = candidate(application, machine, option.rung, exit, profileMs, cutBytes(cut), exit + 1);
-      if (resumed.predictedMs < option.predictedMs) found.push(resumed);
+      const bytes = exit < option.rung ? cutBytes(application, exit) : null;
+      const profileMs = bytes === null ? null : machine.profileMs(option.rung, exit);
+      if (bytes === null || profileMs === null) continue;
+      const journey = (journeys[exit] ??= machine.journeyMs(bytes));
+      if (expectedMs(machine, profileMs, journey) >= option.predictedMs) continue;
+      found.push(candidate(application, machine, option.rung, exit, exit + 1, profileMs, journey));
     }
   }
   return found;
 }
 
-/** Which rungs the wishes leave. */
-export function allowedRungs(application: Application, wishes: Wishes): boolean[] {
-  return application.rungs.map((_, rung) => rung < (wishes.maxExit ?? application.rungs.length));
+/** How deep the wishes let a plan go: the number of rungs, from the first. */
+export function allowedDepth(application: Application, { maxExit }: Wishes): number {
+  return maxExit ?? application.rungs.length;
+}
+
+function expectedMs({ slowdown, aheadMs }: Machine, profileMs: number, journey: Journey): number {
+  return journey.meanMs + slowdown * (aheadMs + profileMs);
 }
 
 function candidate(
@@ -69,26 +85,28 @@ function candidate(
   machine: Machine,
   rung: number,
   from: From,
-  profileMs: number,
-  bytes: number,
   minRung: number,
+  profileMs: number,
+  journey: Journey,
 ): Candidate {
   const { slowdown, tail, aheadMs, price } = machine;
-  const journey = machine.journeyMs(bytes);
   const machineMs = slowdown * profileMs;
   const busyMs = slowdown * (aheadMs + profileMs);
+  const predictedMs = expectedMs(machine, profileMs, journey);
+  const cost = price * machineMs;
   return {
     rung,
     minRung,
     at: machine.at,
     from,
-    predictedMs: journey.meanMs + busyMs,
+    predictedMs,
     workMs: wayMs(application, machine.at.tier === "node" ? "node" : "edge", rung, from) ?? 0,
     index: -1,
-    tailMs: journey.meanMs + busyMs + Math.hypot(journey.tailMs - journey.meanMs, (tail - 1) * busyMs),
+    tailMs: predictedMs + Math.hypot(journey.tailMs - journey.meanMs, (tail - 1) * busyMs),
     idleMs: journey.meanMs + machineMs,
     machineMs,
     price,
-    cost: price * machineMs,
+    cost,
+    charge: cost + arithmeticCost(application, rung, from),
   };
 }

@@ -7,8 +7,8 @@ import type { ControllerExchange, ExchangeReply, NodeEntry, UserStanding } from 
 import type { Insight } from "../protocol/insight.ts";
 import type { EdgeView, Leg, Plan, PlanReply, PlanRequest, Report } from "../protocol/plan.ts";
 import { seenService, type SeenService } from "./device.ts";
+import { exitEvidence } from "./exit-evidence.ts";
 import { FleetBelief, type FleetSnapshot, type NodeWork } from "./fleet.ts";
-import { rungAt } from "./ladder.ts";
 import {
   agedLink,
   edgeSpeed,
@@ -284,21 +284,20 @@ function drawn(nodes: readonly NodeEntry[], name: string): NodeEntry[] {
 }
 
 /** What a plan is expected to send to each node: its work there by how often the first exit's confidence leads to it. */
-function nodeWork(application: Application, plan: Plan): NodeWork[] {
-  const work = new Map<string, number>();
-  const add = (index: number, share: number) => {
-    const option = plan.options[index];
-    if (option?.at.tier !== "node") return;
-    work.set(option.at.node, (work.get(option.at.node) ?? 0) + share * option.workMs);
-  };
-  const first = plan.options[plan.first];
-  add(plan.first, 1);
-  if (first && first.at.tier !== "node") {
-    const { evidence } = rungAt(application, first.rung);
-    const total = evidence.reduce((sum, row) => sum + row.count, 0);
-    plan.next[first.rung]?.forEach((step, bin) => {
-      if (step !== "stop" && total > 0) add(step, (evidence[bin]?.count ?? 0) / total);
-    });
-  }
-  return [...work].map(([node, ms]) => ({ node, ms }));
+function nodeWork(application: Application, { options, first, next }: Plan): NodeWork[] {
+  const begin = options[first];
+  if (!begin) return [];
+  if (begin.at.tier === "node") return [{ node: begin.at.node, ms: begin.workMs }];
+  const { counts, total } = exitEvidence(application, begin.rung);
+  const work: NodeWork[] = [];
+  next[begin.rung]?.forEach((step, bin) => {
+    const option = step === "stop" ? undefined : options[step];
+    if (option?.at.tier !== "node" || total <= 0) return;
+    const { node } = option.at;
+    const ms = ((counts[bin] ?? 0) / total) * option.workMs;
+    const known = work.find((one) => one.node === node);
+    if (known) known.ms += ms;
+    else work.push({ node, ms });
+  });
+  return work;
 }

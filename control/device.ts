@@ -8,7 +8,7 @@
  */
 import type { Application } from "../protocol/application.ts";
 import type { ExitResult, Plan, PlanReply, Wishes } from "../protocol/plan.ts";
-import { chain, chainReferenceMs, rungAt } from "./ladder.ts";
+import { chain, chainReferenceMs, rungAt, wayMs } from "./ladder.ts";
 import { linkMeanMs, linkUpperMs, type LinkEstimate } from "./latency.ts";
 import { deviceMachine, type Machine } from "./machine.ts";
 import { makePlan } from "./planner.ts";
@@ -138,9 +138,8 @@ export class DeviceController {
       },
       // What a device sends is the input: in every ladder so far it is smaller than what the stages leave.
       profileMs: (rung, from) => {
-        const way =
-          from === "input" && rungAt(application, rung).tiers.includes(tier) ? chain(application, rung, from) : null;
-        return way && chainReferenceMs(application, way, tier);
+        const able = from === "input" && rungAt(application, rung).tiers.includes(tier);
+        return able ? wayMs(application, tier, rung, from) : null;
       },
     };
   }
@@ -221,7 +220,7 @@ export function seenService(application: Application, edge: Machine, nodes: read
       return one.tiers.includes(tier) && machine.profileMs(index, "input") !== null;
     });
     if (rung < 0) return null;
-    const referenceMs = chainReferenceMs(application, chain(application, rung, "input") ?? [], tier);
+    const referenceMs = wayMs(application, tier, rung, "input") ?? 0;
     const perReference = (machine.profileMs(rung, "input") ?? 0) / referenceMs;
     return {
       tier,

@@ -99,8 +99,8 @@ export class EdgeAdmission {
     };
     let step = test(NOBODY);
     let evicted: string[] = [];
-    const leastMs = this.queuedMs(leastWorkMs(application, plan, progress));
-    if (step?.kind !== "run" && leastMs > 0) {
+    const leastMs = step?.kind === "run" ? 0 : this.queuedMs(leastWorkMs(application, plan, progress));
+    if (leastMs > 0) {
       const waiting = queue.waiting.filter(({ begun }) => !begun);
       evicted = this.#shares.evictable(claim, leastMs, waiting, now, (ids) => test(ids)?.kind === "run");
       if (evicted.length > 0) step = test(new Set(evicted));

@@ -4,7 +4,7 @@
  */
 import type { Application } from "../protocol/application.ts";
 import type { ExitResult, Option, Plan } from "../protocol/plan.ts";
-import { chainReferenceMs, rungAt, type From } from "./ladder.ts";
+import { rungAt, wayMs, type From } from "./ladder.ts";
 
 /** How far one job has come. */
 export type EdgeProgress = {
@@ -23,32 +23,33 @@ export type EdgeProgress = {
   ceiling?: { option: number; target: number } | undefined;
 };
 
+type RunStep = { kind: "run"; option: number; rung: number; target: number; workMs: number };
+
 /**
  * `run`: the stage of `rung` now, on the way to `target` for `option`; `workMs` is the profile work of that whole way.
  * `stop`: the plan is satisfied. `escalate`: go on with `option`, elsewhere. `late`: the plan wants more, and nothing
  * that it would accept fits in the time left.
  */
-export type EdgeStep =
-  | { kind: "run"; option: number; rung: number; target: number; workMs: number }
-  | { kind: "stop" }
-  | { kind: "escalate"; option: number }
-  | { kind: "late" };
+export type EdgeStep = RunStep | { kind: "stop" } | { kind: "escalate"; option: number } | { kind: "late" };
+
+/** The first stage still to run for a rung, and the profile work of the whole way to its answer. */
+type Way = { rung: number; workMs: number };
 
 /**
- * The stages still to run for `rung`, in order, from the nearest tensor held; null when no tensor on its way is held
- * or one of the stages does not run at the edge. Empty when the rung has finished.
+ * The way to `target` from the nearest tensor held; null when no tensor on its way is held, one of the stages does not
+ * run at the edge, or the rung has finished.
  */
-function wayTo(application: Application, rung: number, progress: EdgeProgress): number[] | null {
-  const finished = (at: From): boolean => progress.exits.some(({ exit }) => exit === at);
-  const way: number[] = [];
-  for (let at: From = rung; !finished(at) && at !== progress.from;) {
-    if (at === "input") return null;
-    const { resumesFrom, tiers } = rungAt(application, at);
+function wayTo(application: Application, target: number, { exits, from }: EdgeProgress): Way | null {
+  const held = (at: From): boolean => at === from || exits.some(({ exit }) => exit === at);
+  let first = target;
+  let start: From = target;
+  while (!held(start)) {
+    if (start === "input") return null;
+    const { resumesFrom, tiers } = rungAt(application, start);
     if (!tiers.includes("edge")) return null;
-    way.unshift(at);
-    at = resumesFrom;
+    [first, start] = [start, resumesFrom];
   }
-  return way;
+  return start === target ? null : { rung: first, workMs: wayMs(application, "edge", target, start) ?? 0 };
 }
 
 /**
@@ -60,14 +61,13 @@ function* acceptable(
   choice: number,
   option: Option,
   progress: EdgeProgress,
-): Generator<Extract<EdgeStep, { kind: "run" }>> {
+): Generator<RunStep> {
   const { ceiling } = progress;
   const deepest = ceiling?.option === choice ? Math.min(option.rung, ceiling.target) : option.rung;
-  for (let target = deepest; target >= Math.max(option.minRung, deepestHeld(progress) + 1); target--) {
+  const least = Math.max(option.minRung, deepestHeld(progress) + 1);
+  for (let target = deepest; target >= least; target--) {
     const way = wayTo(application, target, progress);
-    const rung = way?.[0];
-    if (!way || rung === undefined) continue;
-    yield { kind: "run", option: choice, rung, target, workMs: chainReferenceMs(application, way, "edge") };
+    if (way) yield { kind: "run", option: choice, target, ...way };
   }
 }
 
@@ -104,7 +104,7 @@ export function nextStep(
   if (startedHere && wayTo(application, option.rung, progress) === null) return { kind: "escalate", option: choice };
   // What it was let in for it need not ask for again.
   const limitMs = progress.ceiling?.option === choice ? fitsMs : Math.min(fitsMs, deeperFitsMs);
-  let least: Extract<EdgeStep, { kind: "run" }> | null = null;
+  let least: RunStep | null = null;
   for (const step of acceptable(application, choice, option, progress)) {
     if (step.workMs <= limitMs) return step;
     least = step;

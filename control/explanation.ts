@@ -15,11 +15,14 @@ export function describe(
     `${rungAt(application, option.rung).name} on ${option.at.tier === "node" ? option.at.node : `the ${option.at.tier}`}`;
   const begin = options[first];
   if (!begin) return "the evidence that came with the request suffices";
-  const goals = [...new Set(next[begin.rung])].flatMap((step) => (step === "stop" ? [] : (options[step] ?? [])));
   const start = `start with ${name(begin)}`;
-  return begin.at.tier === "node" || goals.length === 0
-    ? start
-    : `${start}; if unsure, ${goals.map(name).join(" or ")}`;
+  if (begin.at.tier === "node") return start;
+  const goals: Option[] = [];
+  for (const step of next[begin.rung] ?? []) {
+    const goal = step === "stop" ? undefined : options[step];
+    if (goal && !goals.includes(goal)) goals.push(goal);
+  }
+  return goals.length === 0 ? start : `${start}; if unsure, ${goals.map(name).join(" or ")}`;
 }
 
 /** Every candidate with its figures and what became of it. */

@@ -69,9 +69,11 @@ export class FleetBelief {
 
   /** Nodes not known to be down, however old the view is. */
   known(now: number): NodeEntry[] {
-    return [...this.#nodes.values()]
-      .filter(({ entry, downSince }) => entry.state === "online" && (downSince === null || now - downSince > DOWN_MS))
-      .map(({ entry }) => entry);
+    const known: NodeEntry[] = [];
+    for (const { entry, downSince } of this.#nodes.values()) {
+      if (entry.state === "online" && (downSince === null || now - downSince > DOWN_MS)) known.push(entry);
+    }
+    return known;
   }
 
   /** Nodes worth asking now. Without a live view that is at most one plan's worth per PROBE_EVERY_MS (`probe` is then true). */

@@ -1,5 +1,6 @@
 /** Questions about a ladder: what a rung runs, what that costs, what a confidence means. */
 import type { Application, EvidenceRow, Rung } from "../protocol/application.ts";
+import { travelCode } from "./travel-code.ts";
 
 /** Where a computation starts: the input, or the cut left by a rung's stage. */
 export type From = "input" | number;
@@ -29,38 +30,73 @@ export function chainReferenceMs(application: Application, way: readonly number[
   return way.reduce((sum, rung) => sum + rungAt(application, rung).referenceMs[where], 0);
 }
 
-/** What is asked of a ladder again and again, once per application object. Starts are counted from 0, the input, then cuts. */
-type Ways = { edgeMs: (number | null)[][]; nodeMs: (number | null)[][]; mostMflops: number };
+/**
+ * What planning asks of a ladder again and again, worked out once per application object. Starts are counted from 0, the
+ * input, then cuts.
+ */
+type Digest = {
+  edgeMs: (number | null)[][];
+  nodeMs: (number | null)[][];
+  mostMflops: number;
+  averageRight: number[];
+  cutBytes: (number | null)[];
+};
 
-const WAYS = new WeakMap<Application, Ways>();
+const DIGESTS = new WeakMap<Application, Digest>();
 
-function waysOf(application: Application): Ways {
-  let ways = WAYS.get(application);
-  if (ways) return ways;
-  const starts: From[] = ["input", ...application.rungs.keys()];
+function digestOf(application: Application): Digest {
+  let digest = DIGESTS.get(application);
+  if (digest) return digest;
+  const { rungs } = application;
+  const starts: From[] = ["input", ...rungs.keys()];
   const table = (where: "edge" | "node") =>
-    application.rungs.map((_, rung) =>
+    rungs.map((_, rung) =>
       starts.map((from) => {
         const way = chain(application, rung, from);
         return way && chainReferenceMs(application, way, where);
       }),
     );
-  const mostMflops = Math.max(...application.rungs.map((rung) => rung.mflops.cumulative));
-  ways = { edgeMs: table("edge"), nodeMs: table("node"), mostMflops };
-  WAYS.set(application, ways);
-  return ways;
+  digest = {
+    edgeMs: table("edge"),
+    nodeMs: table("node"),
+    mostMflops: Math.max(...rungs.map(({ mflops }) => mflops.cumulative)),
+    averageRight: rungs.map((_, rung) => averageOf(rungAt(application, 0).evidence, rung)),
+    cutBytes: rungs.map(({ cut }) => (cut ? cut.bytes[travelCode(cut)] : null)),
+  };
+  DIGESTS.set(application, digest);
+  return digest;
 }
 
 /** Reference milliseconds from a start to the answer of `rung`; null where it does not lie on the way. */
 export function wayMs(application: Application, where: "edge" | "node", rung: number, from: From): number | null {
-  const ways = waysOf(application);
-  const row = (where === "edge" ? ways.edgeMs : ways.nodeMs)[rung];
+  const digest = digestOf(application);
+  const row = (where === "edge" ? digest.edgeMs : digest.nodeMs)[rung];
   return row?.[from === "input" ? 0 : from + 1] ?? null;
 }
 
 /** Arithmetic of a full run of the deepest rung, earlier heads included. */
 export function mostMflops(application: Application): number {
-  return waysOf(application).mostMflops;
+  return digestOf(application).mostMflops;
+}
+
+/** Bytes on the wire of the cut that an exit leaves, in the code it travels in; null where it leaves none. */
+export function cutBytes(application: Application, exit: number): number | null {
+  return digestOf(application).cutBytes[exit] ?? null;
+}
+
+/** P(right at rung `at`) over all inputs, by the same samples as the evidence of the first exit: comparable with its rows. */
+export function averageRight(application: Application, at: number): number {
+  return digestOf(application).averageRight[at] ?? 0;
+}
+
+function averageOf(evidence: readonly EvidenceRow[], at: number): number {
+  let total = 0;
+  let right = 0;
+  for (const row of evidence) {
+    total += row.count;
+    right += row.count * (row.right[at] ?? 0);
+  }
+  return total > 0 ? right / total : 0;
 }
 
 /** Index of the evidence row a confidence falls in: the row with from < confidence ≤ to, the first one below all. */
@@ -80,17 +116,6 @@ export function largestGain(application: Application, rung: number): number {
   return rungAt(application, rung - 1).evidence.reduce((most, { count, right }) => {
     return count < ENOUGH_SAMPLES ? most : Math.max(most, (right[rung] ?? 0) - (right[rung - 1] ?? 0));
   }, 0);
-}
-
-/** P(right at rung `at`) over all inputs, by the same samples as the evidence of the first exit: comparable with its rows. */
-export function averageRight(application: Application, at: number): number {
-  let total = 0;
-  let right = 0;
-  for (const row of rungAt(application, 0).evidence) {
-    total += row.count;
-    right += row.count * (row.right[at] ?? 0);
-  }
-  return total > 0 ? right / total : 0;
 }
 
 /** P(right at rung `at` | exit `exit` answered with a confidence in `bin`). */

@@ -8,7 +8,7 @@ import type { Place } from "../protocol/plan.ts";
 import { rungAt, wayMs, type From } from "./ladder.ts";
 import type { EdgeSpeed, LinkEstimate } from "./latency.ts";
 import { linkMeanMs, linkUpperMs } from "./latency.ts";
-import { rungWork } from "./node-work.ts";
+import { servedWork, workFrom } from "./node-work.ts";
 
 export type Machine = {
   at: Place;
@@ -64,7 +64,7 @@ export function nodeMachine(
   const { registration, load, node } = entry;
   const served = registration.applications[application.name];
   // Another version of the contract answers another ladder.
-  const serves = served?.version === application.version;
+  const work = served?.version === application.version ? servedWork(registration, application.name) : null;
   return {
     at: { tier: "node", node },
     slowdown: load.slowdown,
@@ -73,9 +73,7 @@ export function nodeMachine(
     price,
     journeyMs: (bytes) => ({ meanMs: linkMeanMs(link, bytes), tailMs: linkUpperMs(link, bytes) }),
     profileMs: (rung, from) =>
-      serves && rungAt(application, rung).tiers.includes("node")
-        ? (rungWork(registration, application.name, from, rung)?.medianMs ?? null)
-        : null,
+      work && rungAt(application, rung).tiers.includes("node") ? (workFrom(work, from, rung)?.medianMs ?? null) : null,
   };
 }
 

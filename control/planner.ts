@@ -7,10 +7,19 @@
  * machine. A first step is worth what it leads to, weighted by how often each confidence occurs (docs/control.md).
  */
 import type { Application } from "../protocol/application.ts";
-import { MAX_OPTIONS, type ExitResult, type Option, type Plan, type PlanReply, type Wishes } from "../protocol/plan.ts";
-import { allowedRungs, fromCuts, fromInput, type Candidate } from "./candidates.ts";
+import {
+  MAX_OPTIONS,
+  type ExitResult,
+  type Option,
+  type Place,
+  type Plan,
+  type PlanReply,
+  type Wishes,
+} from "../protocol/plan.ts";
+import { allowedDepth, fromCuts, fromInput, type Candidate } from "./candidates.ts";
+import { decisionTable, inTime, type Choice, type Row } from "./decision-table.ts";
 import { describe, weighed } from "./explanation.ts";
-import { averageRight, mostMflops, rungAt, wayMs } from "./ladder.ts";
+import { averageRight, rungAt } from "./ladder.ts";
 import type { Machine } from "./machine.ts";
 import { pruned, sameMachine } from "./replan.ts";
 
@@ -33,83 +42,66 @@ export type PlanInput = {
 
 /** Two choices are nearly as good as all of them (Mitzenmacher 2001), and keep the plan small. */
 export const MAX_AWAY = 2;
-/**
- * What a full run of the ladder must gain over doing nothing more, in accuracy. Without it a price of zero sends to a node
- * what the edge does equally well, up to .4 points of accuracy under light load (CONTROL §5).
- */
-const TIE_BREAK = 1e-3;
 /** What going straight to another machine risks compared with holding an exit first: a refusal or loss after which less time is left. */
 const AWAY_RISK = 0.003;
-/**
- * What being planned to the last millisecond risks: nothing while the upper estimate leaves half of the time, this much
- * where it leaves none. Estimates of queues are as old as the last reply, and a stage under way cannot be interrupted.
- */
-const TIGHT_RISK = 0.15;
 /** Kept back for the reply: a share of the deadline between these bounds. */
 const MARGIN = { share: 0.05, minMs: 1, maxMs: 50 };
 /** A second node is asked where less than this share of the time would be left after the first one's upper estimate. */
 const HEDGE_HEADROOM = 0.25;
-
-/** What one exit's row of the table is worth on average, before what getting to the exit costs. */
-type Row = { steps: ("stop" | number)[]; value: number };
 
 export function makePlan(input: PlanInput): PlanReply {
   const { application, wishes, home: homeMachine, evidence } = input;
   const marginMs = Math.min(MARGIN.maxMs, Math.max(MARGIN.minMs, MARGIN.share * input.remainingMs));
   const budgetMs = input.remainingMs - marginMs;
   const all = everyOption(input);
-  const fitting = inTimeOrHoped(all, budgetMs)
-    .slice(0, MAX_OPTIONS)
-    .map((option, index) => ({ ...option, index }));
+  const fitting = inTimeOrHoped(all, budgetMs).slice(0, MAX_OPTIONS);
   const refusal = refuse(input, all, fitting, budgetMs);
   if (refusal) return refusal;
 
   const isHome = (option: Option) => option.at.tier === homeMachine.at.tier;
-  const home = fitting.filter(isHome);
-  const away = fitting.filter((option) => !isHome(option));
+  const home: Candidate[] = [];
+  const away: Candidate[] = [];
+  for (const [index, option] of fitting.entries()) {
+    option.index = index;
+    (isHome(option) ? home : away).push(option);
+  }
+  const choice: Choice = { application, wishes, home, away, budgetMs };
   const held = evidence.at(-1);
-  const arithmetic = TIE_BREAK / mostMflops(application);
-  const rows = application.rungs.map((_, exit): Row => {
-    const here = held?.exit === exit ? null : home.find((option) => option.rung === exit);
-    return here === undefined ? noRow(application, exit) : rowOf(input, exit, here, home, away, budgetMs, arithmetic);
-  });
-  const first = held
-    ? (rows[held.exit]?.steps[held.bin] ?? "stop")
-    : chooseFirst(application, wishes, home, away, rows, budgetMs, arithmetic);
+  const rows = decisionTable(choice, held?.exit);
+  const next = rows.map(({ steps }) => steps);
+  const first = held ? (next[held.exit]?.[held.bin] ?? "stop") : chooseFirst(choice, rows);
   const firstIndex = first === "stop" ? -1 : first;
   const hedge = input.hedging ? hedges(fitting, budgetMs) : null;
+  const otherwise = fallbacks(choice, fitting);
+  const reason = describe(application, fitting, firstIndex, next);
+  // The home chain's options stay, being what its exits are predicted by; another machine's only where the table leads there.
+  const kept = pruned({ options: fitting, first: firstIndex, next, otherwise, ...(hedge ? { hedge } : {}) }, isHome);
   const plan: Plan = {
     planId: input.planId,
-    options: fitting.map(optionOf),
-    first: firstIndex,
-    next: rows.map((row) => row.steps),
-    otherwise: fitting.map((option) => fallback(application, option, home, away)),
+    options: kept.options.map(optionOf),
+    first: kept.first,
+    next: kept.next,
+    otherwise: kept.otherwise,
     marginMs,
     edgeSlowdown: homeMachine.at.tier === "edge" ? homeMachine.slowdown : 1,
     weight: input.weight,
-    reason: describe(
-      application,
-      fitting,
-      firstIndex,
-      rows.map((row) => row.steps),
-    ),
-    ...(hedge ? { hedge } : {}),
+    reason,
   };
-  // The home chain's options stay, being what its exits are predicted by; another machine's only where the table leads there.
-  const kept = pruned(plan, isHome);
-  return { ok: true, plan: input.explain ? { ...kept, explanation: weighed(application, all, budgetMs, kept) } : kept };
+  if (kept.hedge) plan.hedge = kept.hedge;
+  if (input.explain) plan.explanation = weighed(application, all, budgetMs, plan);
+  return { ok: true, plan };
 }
 
 function everyOption(input: PlanInput): Candidate[] {
   const { application, wishes } = input;
-  const allowed = allowedRungs(application, wishes);
-  const home = fromInput(application, input.home, allowed);
+  const depth = allowedDepth(application, wishes);
+  const home = fromInput(application, input.home, depth);
   if (wishes.tier === "edge") return home;
   const whole: Candidate[] = [];
   const resumed: Candidate[] = [];
   for (const machine of input.away.slice(0, MAX_AWAY)) {
     // Deepest first: the deepest is what another machine is for.
-    const options = fromInput(application, machine, allowed).reverse();
+    const options = fromInput(application, machine, depth).reverse();
     whole.push(...options);
     resumed.push(...fromCuts(application, machine, options, home));
   }
@@ -156,124 +148,49 @@ function refuse(input: PlanInput, all: Candidate[], fitting: Candidate[], budget
   return { ok: false, code: "overloaded", detail, predictedMs: least };
 }
 
-/** An exit that nothing in this plan reaches. */
-function noRow(application: Application, exit: number): Row {
-  return { steps: rungAt(application, exit).evidence.map(() => "stop" as const), value: Number.NEGATIVE_INFINITY };
-}
-
-/**
- * For one exit: per confidence bin, stop or the option with the best value among those still in time from here. All
- * deeper options are compared, not only the next: gains are not monotone in depth. `here` is null for an exit held before
- * the plan began: it has cost nothing of this plan's time, and its tensor is elsewhere.
- */
-function rowOf(
-  input: PlanInput,
-  exit: number,
-  here: Candidate | null,
-  home: readonly Candidate[],
-  away: readonly Candidate[],
-  budgetMs: number,
-  arithmetic: number,
-): Row {
-  const { application, wishes } = input;
-  const { evidence, mflops } = rungAt(application, exit);
-  const elapsedMs = here?.predictedMs ?? 0;
-  const reachable: { option: Candidate; charge: number; inTime: number }[] = [];
-  for (const option of home) {
-    if (option.rung <= exit) continue;
-    const goesOn = here !== null && wayMs(application, "edge", option.rung, exit) !== null;
-    // A home variant that starts over takes its own time after what has passed; a chain's time counts from its start.
-    if (!goesOn && elapsedMs + option.tailMs > budgetMs) continue;
-    const own = rungAt(application, option.rung).mflops.cumulative;
-    const charge = goesOn
-      ? option.cost - here.cost + arithmetic * (own - mflops.cumulative)
-      : option.cost + arithmetic * own;
-    reachable.push({ option, charge, inTime: inTime(goesOn ? option.tailMs : elapsedMs + option.tailMs, budgetMs) });
-  }
-  for (const option of away) {
-    if (option.rung <= exit || elapsedMs + option.tailMs > budgetMs) continue;
-    if (option.from !== "input" && (option.from !== exit || here === null)) continue;
-    const done = option.from === "input" ? 0 : mflops.cumulative;
-    const charge = option.cost + arithmetic * (rungAt(application, option.rung).mflops.cumulative - done);
-    reachable.push({ option, charge, inTime: inTime(elapsedMs + option.tailMs, budgetMs) });
-  }
-  let total = 0;
-  let value = 0;
-  const steps = evidence.map((row) => {
-    const stay = row.right[exit] ?? 0;
-    const short =
-      (wishes.minConfidence !== undefined && row.to <= wishes.minConfidence) ||
-      (wishes.minAccuracy !== undefined && stay < wishes.minAccuracy);
-    let best: number | "stop" = "stop";
-    let bestValue = short ? Number.NEGATIVE_INFINITY : stay;
-    for (const { option, charge, inTime: chance } of reachable) {
-      // What comes too late leaves the answer held.
-      const worth = stay + chance * ((row.right[option.rung] ?? 0) - stay) - charge;
-      if (worth > bestValue) [best, bestValue] = [option.index, worth];
-    }
-    total += row.count;
-    value += row.count * (best === "stop" ? stay : bestValue);
-    return best;
-  });
-  return { steps, value: total > 0 ? value / total : 0 };
-}
-
 /** Before any evidence: the first step that leads to most, at home by its row of the table, elsewhere by its average. */
-function chooseFirst(
-  application: Application,
-  wishes: Wishes,
-  home: readonly Candidate[],
-  away: readonly Candidate[],
-  rows: readonly Row[],
-  budgetMs: number,
-  arithmetic: number,
-): number | "stop" {
+function chooseFirst({ application, wishes, home, away, budgetMs }: Choice, rows: readonly Row[]): number | "stop" {
   const wantsNode = wishes.tier === "node" && away.some((option) => option.at.tier === "node");
-  let best: Candidate | null = null;
+  let best: number | "stop" = "stop";
   let bestWorth = Number.NEGATIVE_INFINITY;
-  const consider = (option: Candidate, worth: number) => {
-    if (worth > bestWorth) [best, bestWorth] = [option, worth];
+  const consider = ({ index, charge }: Candidate, chance: number, right: number) => {
+    const worth = chance * right - charge;
+    if (worth > bestWorth) {
+      best = index;
+      bestWorth = worth;
+    }
   };
-  const effort = (option: Candidate) => option.cost + arithmetic * rungAt(application, option.rung).mflops.cumulative;
   for (const option of wantsNode ? [] : home) {
     // A rung further down a chain passes the exits before it, so the chain's beginning decides for it.
-    const begins =
-      rungAt(application, option.rung).resumesFrom === "input" || !home.some(({ rung }) => rung < option.rung);
-    if (begins) consider(option, inTime(option.tailMs, budgetMs) * (rows[option.rung]?.value ?? 0) - effort(option));
+    const begins = rungAt(application, option.rung).resumesFrom === "input" || option === home[0];
+    if (begins) consider(option, inTime(option.tailMs, budgetMs), rows[option.rung]?.value ?? 0);
   }
   for (const option of away) {
     if (option.from !== "input") continue;
     const chance = (1 - AWAY_RISK) * inTime(option.tailMs, budgetMs);
-    consider(option, chance * averageRight(application, option.rung) - effort(option));
+    consider(option, chance, averageRight(application, option.rung));
   }
-  const chosen = best as Candidate | null;
-  return chosen ? chosen.index : "stop";
-}
-
-/** The chance that what is planned to end by `tailMs` ends within the budget. */
-function inTime(tailMs: number, budgetMs: number): number {
-  return Math.max(0, 1 - TIGHT_RISK * Math.max(0, 2 * (tailMs / budgetMs) - 1));
+  return best;
 }
 
 /**
- * After a refusal or loss: from another machine to a third one, else to the deepest home rung in the plan; from home to the
- * deepest option elsewhere. Whoever follows it looks at the time left again.
+ * Per option, where to go after a refusal or loss: from another machine to a third one, else to the deepest home rung in
+ * the plan; from home to the deepest option elsewhere. Whoever follows it looks at the time left again.
  */
-function fallback(
-  application: Application,
-  failed: Candidate,
-  home: readonly Candidate[],
-  away: readonly Candidate[],
-): number {
-  const deepest = (options: readonly Candidate[]): Candidate | undefined => {
+function fallbacks({ application, home, away }: Choice, options: readonly Candidate[]): number[] {
+  const deepest = (among: readonly Candidate[], failed: Place): Candidate | undefined => {
     let best: Candidate | undefined;
-    for (const option of options) {
-      if (option.from !== "input" || sameMachine(option, failed)) continue;
+    for (const option of among) {
+      if (option.from !== "input" || option.at === failed) continue;
       if (!best || quality(application, option) > quality(application, best)) best = option;
     }
     return best;
   };
-  return (deepest(away) ?? deepest(home))?.index ?? -1;
+  const instead = new Map<Place, number>();
+  for (const { at } of options) {
+    if (!instead.has(at)) instead.set(at, (deepest(away, at) ?? deepest(home, at))?.index ?? -1);
+  }
+  return options.map(({ at }) => instead.get(at) ?? -1);
 }
 
 /** Per option of a node, the same rung at another node where the first one's upper estimate leaves little time. */
@@ -294,7 +211,8 @@ function quality(application: Application, option: Option): number {
   return rungAt(application, option.rung).quality.validation;
 }
 
-function optionOf({ rung, minRung, at, from, predictedMs, workMs }: Candidate): Option {
+/** What travels of an option. */
+function optionOf({ rung, minRung, at, from, predictedMs, workMs }: Option): Option {
   return { rung, minRung, at, from, predictedMs: micro(predictedMs), workMs: micro(workMs) };
 }
 

@@ -48,29 +48,33 @@ export function sameMachine(a: Option, b: Option): boolean {
   return a.at.tier === b.at.tier && (a.at.tier !== "node" || (b.at.tier === "node" && a.at.node === b.at.node));
 }
 
-/** The plan without the options that nothing leads to, except those `kept`. Indices are made anew. */
-export function pruned(plan: Plan, kept: (option: Option) => boolean): Plan {
-  const used = new Set<number>();
+/** What leads from option to option in a plan. */
+export type Leads = Pick<Plan, "options" | "first" | "next" | "otherwise" | "hedge">;
+
+/** The leads without the options that nothing leads to, except those `kept`. Indices are made anew. */
+export function pruned(leads: Leads, kept: (option: Option) => boolean): Leads {
+  const { options, otherwise, hedge } = leads;
+  const used = new Array<boolean>(options.length).fill(false);
   const use = (index: number): void => {
-    if (index < 0 || used.has(index)) return;
-    used.add(index);
-    use(plan.otherwise[index] ?? -1);
-    use(plan.hedge?.[index] ?? -1);
+    if (index < 0 || index >= options.length || used[index]) return;
+    used[index] = true;
+    use(otherwise[index] ?? -1);
+    use(hedge?.[index] ?? -1);
   };
-  use(plan.first);
-  for (const row of plan.next) for (const step of row) if (step !== "stop") use(step);
-  plan.options.forEach((option, index) => {
+  use(leads.first);
+  for (const row of leads.next) for (const step of row) if (step !== "stop") use(step);
+  options.forEach((option, index) => {
     if (kept(option)) use(index);
   });
-  const remaining = [...used].sort((a, b) => a - b);
-  const at = new Map(remaining.map((index, i) => [index, i]));
-  const moved = (index: number): number => at.get(index) ?? -1;
+  const remaining: number[] = [];
+  const at = used.map((is, index) => (is ? remaining.push(index) - 1 : -1));
+  if (remaining.length === options.length) return leads;
+  const moved = (index: number): number => at[index] ?? -1;
   return {
-    ...plan,
-    options: remaining.map((index) => plan.options[index] as Option),
-    first: moved(plan.first),
-    next: plan.next.map((row) => row.map((step) => (step === "stop" ? step : moved(step)))),
-    otherwise: remaining.map((index) => moved(plan.otherwise[index] ?? -1)),
-    ...(plan.hedge ? { hedge: remaining.map((index) => moved(plan.hedge?.[index] ?? -1)) } : {}),
+    options: remaining.map((index) => options[index] as Option),
+    first: moved(leads.first),
+    next: leads.next.map((row) => row.map((step) => (step === "stop" ? step : moved(step)))),
+    otherwise: remaining.map((index) => moved(otherwise[index] ?? -1)),
+    ...(hedge ? { hedge: remaining.map((index) => moved(hedge[index] ?? -1)) } : {}),
   };
 }

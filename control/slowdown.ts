@@ -113,11 +113,22 @@ export class Slowdown {
     if (now <= this.#ringUpper.until) return this.#ringUpper.value;
     while (this.#ring[0] && now - this.#ring[0].at > RING_MS) this.#ring.shift();
     const count = this.#ring.length;
-    const sorted = this.#ring.map(({ ratio }) => ratio).sort((a, b) => a - b);
-    const value = count < ENOUGH ? 0 : (sorted[Math.floor(0.95 * (count - 1))] as number);
+    const value = count < ENOUGH ? 0 : belowLargest(this.#ring, count - 1 - Math.floor(0.95 * (count - 1)));
     this.#ringUpper = { value, until: (this.#ring[0]?.at ?? now) + RING_MS };
     return value;
   }
+}
+
+/** The ratio that just so many of the samples are at or above, itself left out. Of a ring that is few. */
+function belowLargest(samples: readonly { ratio: number }[], above: number): number {
+  /** The largest so far, in descending order. */
+  const largest: number[] = [];
+  for (const { ratio } of samples) {
+    let at = Math.min(largest.length, above + 1);
+    while (at > 0 && (largest[at - 1] as number) < ratio) at--;
+    if (at <= above) largest.splice(at, 0, ratio);
+  }
+  return largest[above] as number;
 }
 
 function clamped(ratio: number): number {
