@@ -1,19 +1,17 @@
 /** Every way to compute an answer that the machines at hand offer, priced and timed, before any of it is weighed. */
 import type { Application } from "../protocol/application.ts";
 import type { Option, Wishes } from "../protocol/plan.ts";
-import { cutBytes, mostMflops, rungAt, wayMs, type From } from "./ladder.ts";
+import { ladderFigures, onWay, type From, type LadderFigures } from "./ladder.ts";
 import type { Machine } from "./machine.ts";
 
 /**
  * An option with what weighing it takes. `predictedMs` expected and `tailMs` the upper estimate, both from asking for it to
- * holding its answer; `idleMs` the expected time with nothing queued; `machineMs` the time of the machine it uses, `cost`
- * that at the machine's price.
+ * holding its answer; `idleMs` the expected time with nothing queued; `cost` the machine's time it uses at its price.
  */
 export type Candidate = Option & {
   index: number;
   tailMs: number;
   idleMs: number;
-  machineMs: number;
   price: number;
   cost: number;
   /** What its value is less by: `cost`, and what its arithmetic counts for. */
@@ -27,9 +25,8 @@ export type Candidate = Option & {
 const TIE_BREAK = 1e-3;
 
 /** What the arithmetic from there to the answer of `rung` counts for, in accuracy. */
-export function arithmeticCost(application: Application, rung: number, from: From): number {
-  const done = from === "input" ? 0 : rungAt(application, from).mflops.cumulative;
-  return (TIE_BREAK / mostMflops(application)) * (rungAt(application, rung).mflops.cumulative - done);
+export function arithmeticCost({ mflops, mostMflops }: LadderFigures, rung: number, from: From): number {
+  return (TIE_BREAK / mostMflops) * (onWay(mflops, rung, from) ?? 0);
 }
 
 /** Expected and upper time of a message there and back. */
@@ -37,11 +34,12 @@ type Journey = ReturnType<Machine["journeyMs"]>;
 
 /** The first `depth` rungs of the ladder on one machine from the input. Where time turns out short, any of them will do. */
 export function fromInput(application: Application, machine: Machine, depth: number): Candidate[] {
+  const ladder = ladderFigures(application);
   const journey = machine.journeyMs(application.input.bytes);
   const found: Candidate[] = [];
   for (let rung = 0; rung < Math.min(depth, application.rungs.length); rung++) {
     const profileMs = machine.profileMs(rung, "input");
-    if (profileMs !== null) found.push(candidate(application, machine, rung, "input", 0, profileMs, journey));
+    if (profileMs !== null) found.push(candidate(ladder, machine, rung, "input", profileMs, journey));
   }
   return found;
 }
@@ -56,16 +54,17 @@ export function fromCuts(
   whole: readonly Candidate[],
   home: readonly Candidate[],
 ): Candidate[] {
+  const ladder = ladderFigures(application);
   const journeys: Journey[] = [];
   const found: Candidate[] = [];
   for (const option of whole) {
     for (const { rung: exit } of home) {
-      const bytes = exit < option.rung ? cutBytes(application, exit) : null;
+      const bytes = exit < option.rung ? (ladder.cutBytes[exit] ?? null) : null;
       const profileMs = bytes === null ? null : machine.profileMs(option.rung, exit);
       if (bytes === null || profileMs === null) continue;
       const journey = (journeys[exit] ??= machine.journeyMs(bytes));
       if (expectedMs(machine, profileMs, journey) >= option.predictedMs) continue;
-      found.push(candidate(application, machine, option.rung, exit, exit + 1, profileMs, journey));
+      found.push(candidate(ladder, machine, option.rung, exit, profileMs, journey));
     }
   }
   return found;
@@ -81,11 +80,10 @@ function expectedMs({ slowdown, aheadMs }: Machine, profileMs: number, journey: 
 }
 
 function candidate(
-  application: Application,
+  ladder: LadderFigures,
   machine: Machine,
   rung: number,
   from: From,
-  minRung: number,
   profileMs: number,
   journey: Journey,
 ): Candidate {
@@ -96,17 +94,16 @@ function candidate(
   const cost = price * machineMs;
   return {
     rung,
-    minRung,
+    minRung: from === "input" ? 0 : from + 1,
     at: machine.at,
     from,
     predictedMs,
-    workMs: wayMs(application, machine.at.tier === "node" ? "node" : "edge", rung, from) ?? 0,
+    workMs: onWay(machine.at.tier === "node" ? ladder.nodeMs : ladder.edgeMs, rung, from) ?? 0,
     index: -1,
     tailMs: predictedMs + Math.hypot(journey.tailMs - journey.meanMs, (tail - 1) * busyMs),
     idleMs: journey.meanMs + machineMs,
-    machineMs,
     price,
     cost,
-    charge: cost + arithmeticCost(application, rung, from),
+    charge: cost + arithmeticCost(ladder, rung, from),
   };
 }

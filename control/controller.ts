@@ -271,15 +271,14 @@ export class Controller {
   }
 }
 
-/** At most MAX_AWAY of the nodes, chosen by the name alone: the same plan always draws the same, different plans spread. */
-function drawn(nodes: readonly NodeEntry[], name: string): NodeEntry[] {
-  if (nodes.length <= MAX_AWAY) return [...nodes];
+/** At most MAX_AWAY of the nodes, chosen by the name alone: the same plan always draws the same, different plans spread. Takes them out. */
+function drawn(nodes: NodeEntry[], name: string): NodeEntry[] {
+  if (nodes.length <= MAX_AWAY) return nodes;
   let hash = 0x811c9dc5;
   for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193) >>> 0;
-  const left = [...nodes];
   return Array.from({ length: MAX_AWAY }, () => {
     hash = (Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) ^ (hash >>> 12)) >>> 0;
-    return left.splice(hash % left.length, 1)[0] as NodeEntry;
+    return nodes.splice(hash % nodes.length, 1)[0] as NodeEntry;
   });
 }
 

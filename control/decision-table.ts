@@ -4,14 +4,15 @@
  */
 import type { Application } from "../protocol/application.ts";
 import type { Plan, Wishes } from "../protocol/plan.ts";
-import { type Candidate, arithmeticCost } from "./candidates.ts";
+import { arithmeticCost, type Candidate } from "./candidates.ts";
 import { exitEvidence, type ExitEvidence } from "./exit-evidence.ts";
-import { wayMs } from "./ladder.ts";
+import { ladderFigures, onWay } from "./ladder.ts";
 
-/** What a plan chooses among: options that fit, by where they run, in the order of their indices. */
+/** What a plan chooses among: the options that fit, by their indices, and the same by where they run. */
 export type Choice = {
   application: Application;
   wishes: Wishes;
+  options: readonly Candidate[];
   home: readonly Candidate[];
   away: readonly Candidate[];
   budgetMs: number;
@@ -19,6 +20,9 @@ export type Choice = {
 
 /** What one exit's row of the table is worth on average, before what getting to the exit costs. */
 export type Row = { steps: Plan["next"][number]; value: number };
+
+/** By bin: the best step so far, and what it is worth. */
+type Best = { steps: Row["steps"]; values: number[] };
 
 /**
  * What being planned to the last millisecond risks: nothing while the upper estimate leaves half of the time, this much
@@ -50,39 +54,40 @@ function unreached({ application }: Choice, exit: number): Row {
  * For one exit: per confidence bin, stop or the option with the best value among those still in time from here. `here` is
  * null for an exit held before the plan began: it has cost nothing of this plan's time, and its tensor is elsewhere.
  */
-function rowOf({ application, wishes, home, away, budgetMs }: Choice, exit: number, here: Candidate | null): Row {
+function rowOf(choice: Choice, exit: number, here: Candidate | null): Row {
+  const { application, wishes, budgetMs } = choice;
+  const ladder = ladderFigures(application);
   const evidence = exitEvidence(application, exit);
   const elapsedMs = here?.predictedMs ?? 0;
-  const steps: Row["steps"] = evidence.counts.map(() => "stop");
-  const values = evidence.stay.map((stay, bin) =>
-    fallsShort(evidence, bin, wishes) ? Number.NEGATIVE_INFINITY : stay,
-  );
-  const weigh = ({ index, rung }: Candidate, charge: number, endsMs: number): void => {
-    const chance = inTime(endsMs, budgetMs);
-    const gains = evidence.gains[rung] as readonly number[];
-    for (let bin = 0; bin < gains.length; bin++) {
-      // What comes too late leaves the answer held.
-      const worth = (evidence.stay[bin] as number) + chance * (gains[bin] as number) - charge;
-      if (worth > (values[bin] as number)) {
-        steps[bin] = index;
-        values[bin] = worth;
-      }
-    }
+  const best: Best = {
+    steps: evidence.counts.map(() => "stop"),
+    values: evidence.stay.map((stay, bin) => (fallsShort(evidence, bin, wishes) ? Number.NEGATIVE_INFINITY : stay)),
   };
-  for (const option of home) {
+  for (const option of choice.options) {
     if (option.rung <= exit) continue;
-    const { tailMs } = option;
     // A chain's time counts from its start; a home variant that starts over takes its own time after what has passed.
-    if (here !== null && wayMs(application, "edge", option.rung, exit) !== null) {
-      weigh(option, option.cost - here.cost + arithmeticCost(application, option.rung, exit), tailMs);
-    } else if (elapsedMs + tailMs <= budgetMs) weigh(option, option.charge, elapsedMs + tailMs);
+    const goesOn = here?.at === option.at && onWay(ladder.edgeMs, option.rung, exit) !== null;
+    const resumes = option.from === "input" || (option.from === exit && here !== null);
+    const endsMs = goesOn ? option.tailMs : elapsedMs + option.tailMs;
+    if (!resumes || (!goesOn && endsMs > budgetMs)) continue;
+    const charge = goesOn ? option.cost - here.cost + arithmeticCost(ladder, option.rung, exit) : option.charge;
+    weigh(best, evidence, option, charge, inTime(endsMs, budgetMs));
   }
-  for (const option of away) {
-    const resumable = option.from === "input" || (option.from === exit && here !== null);
-    const endsMs = elapsedMs + option.tailMs;
-    if (option.rung > exit && resumable && endsMs <= budgetMs) weigh(option, option.charge, endsMs);
+  return { steps: best.steps, value: average(evidence, best) };
+}
+
+/** Takes the option wherever it is worth more than the best so far: `charge` is what it costs, `chance` that it is in time. */
+function weigh(best: Best, { stay, gains }: ExitEvidence, option: Candidate, charge: number, chance: number): void {
+  const { steps, values } = best;
+  const gain = gains[option.rung] as readonly number[];
+  for (let bin = 0; bin < gain.length; bin++) {
+    // What comes too late leaves the answer held.
+    const worth = (stay[bin] as number) + chance * (gain[bin] as number) - charge;
+    if (worth > (values[bin] as number)) {
+      steps[bin] = option.index;
+      values[bin] = worth;
+    }
   }
-  return { steps, value: average(evidence, steps, values) };
 }
 
 /** Is an answer with a confidence in this bin less than the wishes ask for? */
@@ -93,12 +98,12 @@ function fallsShort({ upTo, stay }: ExitEvidence, bin: number, { minConfidence, 
   );
 }
 
-/** Of what the steps are worth, by how often each confidence occurs. */
-function average({ counts, total, stay }: ExitEvidence, steps: Row["steps"], values: readonly number[]): number {
+/** Of what the steps are worth, by how often each confidence occurs. An answer that falls short is still worth what it is. */
+function average({ counts, total, stay }: ExitEvidence, { steps, values }: Best): number {
   if (total <= 0) return 0;
-  const sum = counts.reduce(
-    (all, count, bin) => all + count * ((steps[bin] === "stop" ? stay[bin] : values[bin]) as number),
-    0,
-  );
+  let sum = 0;
+  for (let bin = 0; bin < counts.length; bin++) {
+    sum += (counts[bin] as number) * ((steps[bin] === "stop" ? stay : values)[bin] as number);
+  }
   return sum / total;
 }

@@ -25,7 +25,7 @@ export class FleetBelief {
   #probedAt = Number.NEGATIVE_INFINITY;
   readonly #nodes = new Map<string, Believed>();
   /** By plan: work it may send to nodes, and when it is over in any case. In the order they were made. */
-  readonly #outstanding = new Map<string, { nodes: readonly NodeWork[]; until: number }>();
+  readonly #outstanding = new Map<string, { planId: string; nodes: readonly NodeWork[]; until: number }>();
 
   get epoch(): number {
     return this.#view?.epoch ?? 0;
@@ -91,7 +91,7 @@ export class FleetBelief {
     if (this.#outstanding.size >= MAX_OUTSTANDING) {
       this.#outstanding.delete(this.#outstanding.keys().next().value as string);
     }
-    this.#outstanding.set(planId, { nodes, until: now + forMs });
+    this.#outstanding.set(planId, { planId, nodes, until: now + forMs });
   }
 
   /** What the plan sent is in the nodes' own views from here on. */
@@ -107,9 +107,10 @@ export class FleetBelief {
     const known = this.#nodes.get(node);
     if (!known) return 0;
     let sum = 0;
-    known.entry.load.backlogMs.forEach((workMs, i) => {
-      if ((BACKLOG_EDGES_MS[i - 1] ?? 0) < dueMs) sum += workMs;
-    });
+    for (const [i, workMs] of known.entry.load.backlogMs.entries()) {
+      const fromMs = i === 0 ? 0 : (BACKLOG_EDGES_MS[i - 1] ?? 0);
+      if (fromMs < dueMs) sum += workMs;
+    }
     const lanes = known.entry.registration.concurrency;
     return (Math.max(0, sum - lanes * Math.max(0, now - known.loadAt)) + this.#ownMs(node, now)) / lanes;
   }
@@ -128,7 +129,7 @@ export class FleetBelief {
 
   #ownMs(node: string, now: number): number {
     let sum = 0;
-    for (const [planId, { nodes, until }] of this.#outstanding) {
+    for (const { planId, nodes, until } of this.#outstanding.values()) {
       if (now > until) this.#outstanding.delete(planId);
       else for (const work of nodes) if (work.node === node) sum += work.ms;
     }

@@ -30,63 +30,66 @@ export function chainReferenceMs(application: Application, way: readonly number[
   return way.reduce((sum, rung) => sum + rungAt(application, rung).referenceMs[where], 0);
 }
 
-/**
- * What planning asks of a ladder again and again, worked out once per application object. Starts are counted from 0, the
- * input, then cuts.
- */
-type Digest = {
-  edgeMs: (number | null)[][];
-  nodeMs: (number | null)[][];
+/** By rung, then by start: 0 is the input, n + 1 the cut of rung n. Null where the start does not lie on the way to the rung. */
+export type ByWay = readonly (readonly (number | null)[])[];
+
+/** What planning asks of a ladder again and again, worked out once per application object. */
+export type LadderFigures = {
+  /** Reference milliseconds of the stages on the way. */
+  edgeMs: ByWay;
+  nodeMs: ByWay;
+  /** Arithmetic on the way, earlier heads included; and of a full run of the deepest rung. */
+  mflops: ByWay;
   mostMflops: number;
-  averageRight: number[];
-  cutBytes: (number | null)[];
+  /** P(right) over all inputs by rung, by the same samples as the evidence of the first exit: comparable with its rows. */
+  averageRight: readonly number[];
+  /** Bytes on the wire of the cut that a rung leaves, in the code it travels in; null where it leaves none. */
+  cutBytes: readonly (number | null)[];
 };
 
-const DIGESTS = new WeakMap<Application, Digest>();
+const FIGURES = new WeakMap<Application, LadderFigures>();
 
-function digestOf(application: Application): Digest {
-  let digest = DIGESTS.get(application);
-  if (digest) return digest;
+export function ladderFigures(application: Application): LadderFigures {
+  let figures = FIGURES.get(application);
+  if (!figures) FIGURES.set(application, (figures = figuresOf(application)));
+  return figures;
+}
+
+function figuresOf(application: Application): LadderFigures {
   const { rungs } = application;
   const starts: From[] = ["input", ...rungs.keys()];
-  const table = (where: "edge" | "node") =>
+  const byWay = (figure: (way: number[], rung: number, from: From) => number): ByWay =>
     rungs.map((_, rung) =>
       starts.map((from) => {
         const way = chain(application, rung, from);
-        return way && chainReferenceMs(application, way, where);
+        return way && figure(way, rung, from);
       }),
     );
-  digest = {
-    edgeMs: table("edge"),
-    nodeMs: table("node"),
+  const cumulative = (from: From): number => (from === "input" ? 0 : rungAt(application, from).mflops.cumulative);
+  return {
+    edgeMs: byWay((way) => chainReferenceMs(application, way, "edge")),
+    nodeMs: byWay((way) => chainReferenceMs(application, way, "node")),
+    mflops: byWay((_, rung, from) => cumulative(rung) - cumulative(from)),
     mostMflops: Math.max(...rungs.map(({ mflops }) => mflops.cumulative)),
     averageRight: rungs.map((_, rung) => averageOf(rungAt(application, 0).evidence, rung)),
     cutBytes: rungs.map(({ cut }) => (cut ? cut.bytes[travelCode(cut)] : null)),
   };
-  DIGESTS.set(application, digest);
-  return digest;
+}
+
+/** The figure of one way. */
+export function onWay(figures: ByWay, rung: number, from: From): number | null {
+  return figures[rung]?.[from === "input" ? 0 : from + 1] ?? null;
 }
 
 /** Reference milliseconds from a start to the answer of `rung`; null where it does not lie on the way. */
 export function wayMs(application: Application, where: "edge" | "node", rung: number, from: From): number | null {
-  const digest = digestOf(application);
-  const row = (where === "edge" ? digest.edgeMs : digest.nodeMs)[rung];
-  return row?.[from === "input" ? 0 : from + 1] ?? null;
-}
-
-/** Arithmetic of a full run of the deepest rung, earlier heads included. */
-export function mostMflops(application: Application): number {
-  return digestOf(application).mostMflops;
-}
-
-/** Bytes on the wire of the cut that an exit leaves, in the code it travels in; null where it leaves none. */
-export function cutBytes(application: Application, exit: number): number | null {
-  return digestOf(application).cutBytes[exit] ?? null;
+  const { edgeMs, nodeMs } = ladderFigures(application);
+  return onWay(where === "edge" ? edgeMs : nodeMs, rung, from);
 }
 
 /** P(right at rung `at`) over all inputs, by the same samples as the evidence of the first exit: comparable with its rows. */
 export function averageRight(application: Application, at: number): number {
-  return digestOf(application).averageRight[at] ?? 0;
+  return ladderFigures(application).averageRight[at] ?? 0;
 }
 
 function averageOf(evidence: readonly EvidenceRow[], at: number): number {

@@ -5,7 +5,7 @@
 import type { Application } from "../protocol/application.ts";
 import type { NodeEntry } from "../protocol/fleet.ts";
 import type { Place } from "../protocol/plan.ts";
-import { rungAt, wayMs, type From } from "./ladder.ts";
+import { ladderFigures, onWay, rungAt, type From } from "./ladder.ts";
 import type { EdgeSpeed, LinkEstimate } from "./latency.ts";
 import { linkMeanMs, linkUpperMs } from "./latency.ts";
 import { servedWork, workFrom } from "./node-work.ts";
@@ -35,7 +35,7 @@ export function edgeMachine(application: Application, speed: EdgeSpeed, aheadMs:
     aheadMs,
     price,
     journeyMs: () => journey,
-    profileMs: (rung, from) => tierProfileMs(application, "edge", rung, from),
+    profileMs: tierProfile(application, "edge"),
   };
 }
 
@@ -49,7 +49,7 @@ export function deviceMachine(application: Application, slowdown: number, aheadM
     aheadMs,
     price,
     journeyMs: () => journey,
-    profileMs: (rung, from) => tierProfileMs(application, "device", rung, from),
+    profileMs: tierProfile(application, "device"),
   };
 }
 
@@ -77,7 +77,8 @@ export function nodeMachine(
   };
 }
 
-function tierProfileMs(application: Application, tier: "edge" | "device", rung: number, from: From): number | null {
-  if (!rungAt(application, rung).tiers.includes(tier)) return null;
-  return wayMs(application, "edge", rung, from);
+/** Edge and device run the same stages. */
+function tierProfile(application: Application, tier: "edge" | "device"): Machine["profileMs"] {
+  const { edgeMs } = ladderFigures(application);
+  return (rung, from) => (rungAt(application, rung).tiers.includes(tier) ? onWay(edgeMs, rung, from) : null);
 }

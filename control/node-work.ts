@@ -14,15 +14,12 @@ export type RungWork = {
   stages: StageWork[];
 };
 
-/** A rung's work from each place it can start at. */
-type Starts = { whole: RungWork; fromCut: ReadonlyMap<number, RungWork> };
-
-/** All that a node can run of one application, by rung. */
-export type ServedWork = { byRung: ReadonlyMap<number, Starts>; fullRun: { medianMs: number } };
+/** All that a node can run of one application: by rung, then by start (0 is the input, n + 1 the cut of rung n). */
+export type ServedWork = { byRung: (RungWork | undefined)[][]; fullRun: { medianMs: number } };
 
 /** A registration says the same for as long as it stands: a node that has something else to say registers anew. */
 const SERVED = new WeakMap<NodeRegistration, Map<string, ServedWork>>();
-const UNSERVED: ServedWork = { byRung: new Map(), fullRun: { medianMs: 0 } };
+const UNSERVED: ServedWork = { byRung: [], fullRun: { medianMs: 0 } };
 
 /** What a node can run of an application: nothing where it does not serve it. */
 export function servedWork(registration: NodeRegistration, application: string): ServedWork {
@@ -34,30 +31,29 @@ export function servedWork(registration: NodeRegistration, application: string):
     ? registration.applications[application]
     : undefined;
   if (!announced) return UNSERVED;
-  const byRung = new Map(
-    Object.entries(announced.rungs).map(([rung, profile]) => [Number(rung), startsOf(Number(rung), profile)]),
-  );
-  const medianMs = Object.values(announced.rungs).reduce((most, profile) => Math.max(most, profile.medianMs), 0);
-  const work = { byRung, fullRun: { medianMs } };
+  const work: ServedWork = { byRung: [], fullRun: { medianMs: 0 } };
+  for (const [key, profile] of Object.entries(announced.rungs)) {
+    work.byRung[Number(key)] = worksOf(Number(key), profile);
+    work.fullRun.medianMs = Math.max(work.fullRun.medianMs, profile.medianMs);
+  }
   served.set(application, work);
   return work;
 }
 
-function startsOf(rung: number, { medianMs, p95Ms, stageMs }: RungProfile): Starts {
+function worksOf(rung: number, { medianMs, p95Ms, stageMs }: RungProfile): (RungWork | undefined)[] {
   const spread = Math.max(1, p95Ms / Math.max(medianMs, 1e-6));
-  const from = (ms: number, stages: StageWork[]): RungWork => ({ rung, medianMs: ms, tailMs: ms * spread, stages });
-  const rests = stageMs.slice(0, -1).map((stage, i): [number, RungWork] => {
+  const work = (ms: number, stages: StageWork[]): RungWork => ({ rung, medianMs: ms, tailMs: ms * spread, stages });
+  const works: (RungWork | undefined)[] = [work(medianMs, stageMs)];
+  stageMs.slice(0, -1).forEach((stage, i) => {
     const rest = stageMs.slice(i + 1);
-    return [stage.rung, from(batchMs(rest, 1), rest)];
+    works[stage.rung + 1] = work(batchMs(rest, 1), rest);
   });
-  return { whole: from(medianMs, stageMs), fromCut: new Map(rests) };
+  return works;
 }
 
 /** The work to the answer of `rung` from there; null when the node has no profile of the rung, or it does not resume from there. */
 export function workFrom({ byRung }: ServedWork, from: "input" | number, rung: number): RungWork | null {
-  const starts = byRung.get(rung);
-  if (!starts) return null;
-  return from === "input" ? starts.whole : (starts.fromCut.get(from) ?? null);
+  return byRung[rung]?.[from === "input" ? 0 : from + 1] ?? null;
 }
 
 /** The same by the node's registration. */

@@ -65,14 +65,14 @@ export function makePlan(input: PlanInput): PlanReply {
     option.index = index;
     (isHome(option) ? home : away).push(option);
   }
-  const choice: Choice = { application, wishes, home, away, budgetMs };
+  const choice: Choice = { application, wishes, options: fitting, home, away, budgetMs };
   const held = evidence.at(-1);
   const rows = decisionTable(choice, held?.exit);
   const next = rows.map(({ steps }) => steps);
   const first = held ? (next[held.exit]?.[held.bin] ?? "stop") : chooseFirst(choice, rows);
   const firstIndex = first === "stop" ? -1 : first;
   const hedge = input.hedging ? hedges(fitting, budgetMs) : null;
-  const otherwise = fallbacks(choice, fitting);
+  const otherwise = fallbacks(choice);
   const reason = describe(application, fitting, firstIndex, next);
   // The home chain's options stay, being what its exits are predicted by; another machine's only where the table leads there.
   const kept = pruned({ options: fitting, first: firstIndex, next, otherwise, ...(hedge ? { hedge } : {}) }, isHome);
@@ -177,7 +177,7 @@ function chooseFirst({ application, wishes, home, away, budgetMs }: Choice, rows
  * Per option, where to go after a refusal or loss: from another machine to a third one, else to the deepest home rung in
  * the plan; from home to the deepest option elsewhere. Whoever follows it looks at the time left again.
  */
-function fallbacks({ application, home, away }: Choice, options: readonly Candidate[]): number[] {
+function fallbacks({ application, options, home, away }: Choice): number[] {
   const deepest = (among: readonly Candidate[], failed: Place): Candidate | undefined => {
     let best: Candidate | undefined;
     for (const option of among) {

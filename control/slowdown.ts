@@ -124,9 +124,10 @@ function belowLargest(samples: readonly { ratio: number }[], above: number): num
   /** The largest so far, in descending order. */
   const largest: number[] = [];
   for (const { ratio } of samples) {
-    let at = Math.min(largest.length, above + 1);
-    while (at > 0 && (largest[at - 1] as number) < ratio) at--;
-    if (at <= above) largest.splice(at, 0, ratio);
+    if (largest.length > above && ratio <= (largest[above] as number)) continue;
+    let at = Math.min(largest.length, above);
+    for (; at > 0 && (largest[at - 1] as number) < ratio; at--) largest[at] = largest[at - 1] as number;
+    largest[at] = ratio;
   }
   return largest[above] as number;
 }
