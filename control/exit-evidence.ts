@@ -4,6 +4,7 @@
  */
 import type { Application } from "../protocol/application.ts";
 import { rungAt } from "./ladder.ts";
+import { oncePer } from "./once.ts";
 
 export type ExitEvidence = {
   /** Samples by bin, and of all bins. */
@@ -17,13 +18,13 @@ export type ExitEvidence = {
   upTo: readonly number[];
 };
 
-const LAID_OUT = new WeakMap<Application, ExitEvidence[]>();
+const laidOutExits = oncePer((application: Application) =>
+  application.rungs.map((_, exit) => laidOut(application, exit)),
+);
 
 /** The evidence of one exit. Throws RangeError on an exit that the ladder does not have. */
 export function exitEvidence(application: Application, exit: number): ExitEvidence {
-  let exits = LAID_OUT.get(application);
-  if (!exits) LAID_OUT.set(application, (exits = application.rungs.map((_, at) => laidOut(application, at))));
-  return exits[exit] ?? laidOut(application, exit);
+  return laidOutExits(application)[exit] ?? laidOut(application, exit);
 }
 
 function laidOut(application: Application, exit: number): ExitEvidence {

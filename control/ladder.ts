@@ -1,5 +1,6 @@
 /** Questions about a ladder: what a rung runs, what that costs, what a confidence means. */
 import type { Application, EvidenceRow, Rung } from "../protocol/application.ts";
+import { oncePer } from "./once.ts";
 import { travelCode } from "./travel-code.ts";
 
 /** Where a computation starts: the input, or the cut left by a rung's stage. */
@@ -33,7 +34,7 @@ export function chainReferenceMs(application: Application, way: readonly number[
 /** By rung, then by start: 0 is the input, n + 1 the cut of rung n. Null where the start does not lie on the way to the rung. */
 export type ByWay = readonly (readonly (number | null)[])[];
 
-/** What planning asks of a ladder again and again, worked out once per application object. */
+/** What planning asks of a ladder again and again. */
 export type LadderFigures = {
   /** Reference milliseconds of the stages on the way. */
   edgeMs: ByWay;
@@ -47,15 +48,8 @@ export type LadderFigures = {
   cutBytes: readonly (number | null)[];
 };
 
-const FIGURES = new WeakMap<Application, LadderFigures>();
-
-export function ladderFigures(application: Application): LadderFigures {
-  let figures = FIGURES.get(application);
-  if (!figures) FIGURES.set(application, (figures = figuresOf(application)));
-  return figures;
-}
-
-function figuresOf(application: Application): LadderFigures {
+/** The figures of an application, worked out when they are first asked for. */
+export const ladderFigures = oncePer((application: Application): LadderFigures => {
   const { rungs } = application;
   const starts: From[] = ["input", ...rungs.keys()];
   const byWay = (figure: (way: number[], rung: number, from: From) => number): ByWay =>
@@ -74,7 +68,7 @@ function figuresOf(application: Application): LadderFigures {
     averageRight: rungs.map((_, rung) => averageOf(rungAt(application, 0).evidence, rung)),
     cutBytes: rungs.map(({ cut }) => (cut ? cut.bytes[travelCode(cut)] : null)),
   };
-}
+});
 
 /** The figure of one way. */
 export function onWay(figures: ByWay, rung: number, from: From): number | null {

@@ -3,12 +3,13 @@
  * device, the edge and a node, so that the planner compares options and not tiers.
  */
 import type { Application } from "../protocol/application.ts";
-import type { NodeEntry } from "../protocol/fleet.ts";
-import type { Place } from "../protocol/plan.ts";
-import { ladderFigures, onWay, rungAt, type From } from "./ladder.ts";
+import type { NodeEntry, NodeRegistration } from "../protocol/fleet.ts";
+import type { Place, Tier } from "../protocol/plan.ts";
+import { onWay, wayMs, type ByWay, type From } from "./ladder.ts";
 import type { EdgeSpeed, LinkEstimate } from "./latency.ts";
 import { linkMeanMs, linkUpperMs } from "./latency.ts";
-import { servedWork, workFrom } from "./node-work.ts";
+import { rungWork } from "./node-work.ts";
+import { oncePer } from "./once.ts";
 
 export type Machine = {
   at: Place;
@@ -27,6 +28,7 @@ export type Machine = {
 
 /** The edge of an application's platform. It is called on the spot: what travels to it costs nothing that depends on size. */
 export function edgeMachine(application: Application, speed: EdgeSpeed, aheadMs: number, price: number): Machine {
+  const profile = edgeProfile(application);
   const journey = { meanMs: speed.overheadMs, tailMs: speed.overheadMs + speed.spreadMs };
   return {
     at: { tier: "edge" },
@@ -35,12 +37,13 @@ export function edgeMachine(application: Application, speed: EdgeSpeed, aheadMs:
     aheadMs,
     price,
     journeyMs: () => journey,
-    profileMs: tierProfile(application, "edge"),
+    profileMs: (rung, from) => onWay(profile, rung, from),
   };
 }
 
 /** A user's own device, which runs the same WASM stages as the edge, `slowdown` times as slowly. Its time has no price but its battery's. */
 export function deviceMachine(application: Application, slowdown: number, aheadMs: number, price = 0): Machine {
+  const profile = deviceProfile(application);
   const journey = { meanMs: 0, tailMs: 0 };
   return {
     at: { tier: "device" },
@@ -49,7 +52,7 @@ export function deviceMachine(application: Application, slowdown: number, aheadM
     aheadMs,
     price,
     journeyMs: () => journey,
-    profileMs: tierProfile(application, "device"),
+    profileMs: (rung, from) => onWay(profile, rung, from),
   };
 }
 
@@ -64,7 +67,7 @@ export function nodeMachine(
   const { registration, load, node } = entry;
   const served = registration.applications[application.name];
   // Another version of the contract answers another ladder.
-  const work = served?.version === application.version ? servedWork(registration, application.name) : null;
+  const profile = served?.version === application.version ? nodeProfiles(registration)(application) : [];
   return {
     at: { tier: "node", node },
     slowdown: load.slowdown,
@@ -72,13 +75,30 @@ export function nodeMachine(
     aheadMs: aheadMs / load.slowdown,
     price,
     journeyMs: (bytes) => ({ meanMs: linkMeanMs(link, bytes), tailMs: linkUpperMs(link, bytes) }),
-    profileMs: (rung, from) =>
-      work && rungAt(application, rung).tiers.includes("node") ? (workFrom(work, from, rung)?.medianMs ?? null) : null,
+    profileMs: (rung, from) => onWay(profile, rung, from),
   };
 }
 
-/** Edge and device run the same stages. */
-function tierProfile(application: Application, tier: "edge" | "device"): Machine["profileMs"] {
-  const { edgeMs } = ladderFigures(application);
-  return (rung, from) => (rungAt(application, rung).tiers.includes(tier) ? onWay(edgeMs, rung, from) : null);
+// What each kind of machine can run, and in what time: asked for every candidate of every plan.
+const edgeProfile = oncePer((application: Application) => profileOn(application, "edge", edgeMs(application)));
+/** The same stages as at the edge. */
+const deviceProfile = oncePer((application: Application) => profileOn(application, "device", edgeMs(application)));
+const nodeProfiles = oncePer((registration: NodeRegistration) =>
+  oncePer((application: Application) =>
+    profileOn(
+      application,
+      "node",
+      (rung, from) => rungWork(registration, application.name, from, rung)?.medianMs ?? null,
+    ),
+  ),
+);
+
+function edgeMs(application: Application): Machine["profileMs"] {
+  return (rung, from) => wayMs(application, "edge", rung, from);
+}
+
+/** The figures of the rungs whose stage may run on the tier. */
+function profileOn({ rungs }: Application, tier: Tier, ms: Machine["profileMs"]): ByWay {
+  const starts: From[] = ["input", ...rungs.keys()];
+  return rungs.map(({ tiers }, rung) => starts.map((from) => (tiers.includes(tier) ? ms(rung, from) : null)));
 }
