@@ -47,7 +47,7 @@ export function decisionTable(choice: Choice, held: number | undefined): Row[] {
 
 /** An exit that nothing in this plan reaches. */
 function unreached({ application }: Choice, exit: number): Row {
-  return { steps: exitEvidence(application, exit).counts.map(() => "stop"), value: Number.NEGATIVE_INFINITY };
+  return { steps: [...exitEvidence(application, exit).stops], value: Number.NEGATIVE_INFINITY };
 }
 
 /**
@@ -59,10 +59,7 @@ function rowOf(choice: Choice, exit: number, here: Candidate | null): Row {
   const ladder = ladderFigures(application);
   const evidence = exitEvidence(application, exit);
   const elapsedMs = here?.predictedMs ?? 0;
-  const best: Best = {
-    steps: evidence.counts.map(() => "stop"),
-    values: evidence.stay.map((stay, bin) => (fallsShort(evidence, bin, wishes) ? Number.NEGATIVE_INFINITY : stay)),
-  };
+  const best: Best = { steps: [...evidence.stops], values: stopping(evidence, wishes) };
   for (const option of choice.options) {
     if (option.rung <= exit) continue;
     // A chain's time counts from its start; a home variant that starts over takes its own time after what has passed.
@@ -90,12 +87,15 @@ function weigh(best: Best, { stay, gains }: ExitEvidence, option: Candidate, cha
   }
 }
 
-/** Is an answer with a confidence in this bin less than the wishes ask for? */
-function fallsShort({ upTo, stay }: ExitEvidence, bin: number, { minConfidence, minAccuracy }: Wishes): boolean {
-  return (
-    (minConfidence !== undefined && (upTo[bin] as number) <= minConfidence) ||
-    (minAccuracy !== undefined && (stay[bin] as number) < minAccuracy)
-  );
+/** What stopping is worth by bin: anything is better where the answer is less than the wishes ask for. */
+function stopping({ stay, upTo }: ExitEvidence, { minConfidence, minAccuracy }: Wishes): number[] {
+  if (minConfidence === undefined && minAccuracy === undefined) return [...stay];
+  return stay.map((right, bin) => {
+    const short =
+      (minConfidence !== undefined && (upTo[bin] as number) <= minConfidence) ||
+      (minAccuracy !== undefined && right < minAccuracy);
+    return short ? Number.NEGATIVE_INFINITY : right;
+  });
 }
 
 /** Of what the steps are worth, by how often each confidence occurs. An answer that falls short is still worth what it is. */

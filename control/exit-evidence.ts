@@ -14,6 +14,8 @@ export type ExitEvidence = {
   stay: readonly number[];
   /** By rung and bin: what P(right) gains by going on to that rung; below 0 where it loses. */
   gains: readonly (readonly number[])[];
+  /** A row of the decision table that stops at every confidence. */
+  stops: readonly "stop"[];
   /** Upper end of each bin's confidence. */
   upTo: readonly number[];
 };
@@ -34,6 +36,7 @@ function laidOut(application: Application, exit: number): ExitEvidence {
     counts: rows.map(({ count }) => count),
     total: rows.reduce((sum, { count }) => sum + count, 0),
     stay,
+    stops: rows.map(() => "stop"),
     gains: application.rungs.map((_, rung) => rows.map(({ right }, bin) => (right[rung] ?? 0) - (stay[bin] as number))),
     upTo: rows.map(({ to }) => to),
   };
