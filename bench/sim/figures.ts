@@ -26,7 +26,7 @@ export type Figures = {
   uplinkBytes: number;
   /** How often each place and rung answered. */
   mix: Record<string, number>;
-  /** What the simulation took. */
+  /** What the simulation took on its own thread: other threads' tasks and the collector's helpers are not in it. */
   cpuMs: number;
 };
 

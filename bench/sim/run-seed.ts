@@ -68,9 +68,9 @@ export function runSeed(bench: Bench, task: Task): SeedResult {
   for (const { name, of, parameters } of ordered) {
     const world = new World(setting.world);
     const spec = policyNamed(of);
-    const before = process.cpuUsage();
+    const before = process.threadCpuUsage();
     const records = world.run(spec.make({ ...spec.defaults, ...parameters }, context));
-    const spent = process.cpuUsage(before);
+    const spent = process.threadCpuUsage(before);
     if (of === DYSTRI) context.mix = mixOf(records, setting);
     result.policies[name] = figuresOf(
       world,
