@@ -1,9 +1,7 @@
 /** Everything on the user's own device: the deepest rung predicted in time there. A thin client has no answer. */
-import { chainReferenceMs } from "../../control/ladder.ts";
 import type { Offered } from "../simulator/workload.ts";
 import type { PolicyOf, World } from "../simulator/world.ts";
-import { runOnDevice } from "./kit/device-run.ts";
-import { deviceWorks } from "./kit/device-run.ts";
+import { deviceWorks, runOnDevice } from "./kit/device-run.ts";
 import { FixedRungs } from "./kit/selectors.ts";
 import { Serving, type Route, type Task } from "./kit/serving.ts";
 
@@ -20,10 +18,9 @@ class DeviceOnly extends Serving {
     const works = deviceWorks(application);
     if (!device || works.length === 0) return this.finishAtHome(task, "rejected");
     const leftMs = task.dueAt - this.world.events.now - device.aheadMs(task.dueAt);
-    const upperMs = (way: readonly number[]): number =>
-      device.slowdown * device.tail * chainReferenceMs(application, way, "edge");
-    const work = works.findLast(({ way }) => upperMs(way) <= leftMs) ?? works[0];
-    if (!work || upperMs(work.way) > leftMs) return this.finishAtHome(task, "rejected");
+    const upper = device.slowdown * device.tail;
+    const work = works.findLast(({ referenceMs }) => upper * referenceMs <= leftMs) ?? works[0];
+    if (!work || upper * work.referenceMs > leftMs) return this.finishAtHome(task, "rejected");
     this.releaseAtDeadline(task);
     runOnDevice(
       this.world,

@@ -49,6 +49,10 @@ class Partition extends Serving {
     );
   }
 
+  protected override get tellsWaits(): boolean {
+    return true;
+  }
+
   protected route({ known, rung }: Ask): Route {
     return known && rung !== undefined ? { known, rung } : null;
   }

@@ -22,10 +22,14 @@ export const SPINN: SpinnParameters = { thresholds: [0.5, 0.7, 0.8, 0.9, 0.95, 2
 /** What a threshold leads to on the way to a rung: accuracy, and the share of inputs that go on past each stage of it. */
 type Outlook = { accuracy: number; goOn: number[] };
 
+/** Of training splits, by rung and threshold. Made offline: once for all worlds. */
+const OUTLOOKS = new WeakMap<InputTable, Map<string, Outlook>>();
+
 class Spinn extends Serving {
   readonly #parameters: SpinnParameters;
   readonly #training: ReadonlyMap<string, InputTable>;
-  readonly #outlooks = new Map<Application, Map<number, Outlook[]>>();
+  /** By rung and threshold. */
+  readonly #outlooks = new Map<Application, Outlook[][]>();
 
   constructor(
     world: World,
@@ -49,29 +53,25 @@ class Spinn extends Serving {
       for (const split of splitsOf(task, machines, rung, (known) => this.seenWaitMs(request, known))) {
         if (!quickest || split.upperMs < quickest.upperMs) quickest = split;
         if (split.upperMs > leftMs) continue;
-        this.#outlook(application, rung).forEach(({ accuracy, goOn }, i) => {
+        for (const [i, { accuracy, goOn }] of this.#outlooksOf(application, rung).entries()) {
           const asks = split.way.length === 0 ? 1 : (goOn[split.way.length - 1] ?? 0);
-          const work = split.known?.server.work(application, rung, split.from);
-          const serverMs = work && split.known ? asks * split.known.server.meanMs(work, 1) : 0;
           const meanMs = asks * split.meanMs;
-          const threshold = this.#parameters.thresholds[i] ?? 2;
+          const serverMs = asks * split.serverMs;
           const better =
             !best ||
             accuracy > best.accuracy ||
             (accuracy === best.accuracy &&
               (meanMs < best.meanMs || (meanMs === best.meanMs && serverMs < best.serverMs)));
-          if (better) best = { split, threshold, accuracy, meanMs, serverMs };
-        });
+          if (better) best = { split, threshold: this.#parameters.thresholds[i] ?? 2, accuracy, meanMs, serverMs };
+        }
       }
     }
-    const chosen = best as { split: Split; threshold: number } | null;
-    const split = chosen?.split ?? quickest;
+    const threshold = best?.threshold ?? 2;
+    const split = best?.split ?? quickest;
     if (!split) return this.finishAtHome(task, "rejected");
     const enough = (exit: number): boolean => {
       const { evidence } = rungAt(application, exit);
-      return (
-        (evidence[this.world.inputsOf(application).bin(request.input, exit)]?.from ?? 0) >= (chosen?.threshold ?? 2)
-      );
+      return (evidence[this.world.inputsOf(application).bin(request.input, exit)]?.from ?? 0) >= threshold;
     };
     const { way, from, known, rung } = split;
     const wish = known ? { known, rung, stops: enough } : {};
@@ -93,29 +93,37 @@ class Spinn extends Serving {
     );
   }
 
+  protected override get tellsWaits(): boolean {
+    return true;
+  }
+
   protected route({ known, rung }: Ask): Route {
     return known && rung !== undefined ? { known, rung } : null;
   }
 
   /** One per threshold. */
-  #outlook(application: Application, rung: number): Outlook[] {
-    const known = this.#outlooks.get(application) ?? new Map<number, Outlook[]>();
+  #outlooksOf(application: Application, rung: number): Outlook[] {
+    const known = this.#outlooks.get(application) ?? [];
     this.#outlooks.set(application, known);
-    let found = known.get(rung);
-    if (!found) {
-      const table = this.#training.get(application.name);
-      if (!table) throw new RangeError(`there is no training split of ${application.name}`);
-      const way = chain(application, rung, "input") ?? [];
-      known.set(
-        rung,
-        (found = this.#parameters.thresholds.map((threshold) => outlookOf(application, table, way, threshold))),
-      );
-    }
-    return found;
+    const table = this.#training.get(application.name);
+    if (!table) throw new RangeError(`there is no training split of ${application.name}`);
+    return (known[rung] ??= this.#parameters.thresholds.map((threshold) => outlookOf(table, rung, threshold)));
   }
 }
 
-function outlookOf(application: Application, table: InputTable, way: readonly number[], threshold: number): Outlook {
+function outlookOf(table: InputTable, rung: number, threshold: number): Outlook {
+  const known = OUTLOOKS.get(table) ?? new Map<string, Outlook>();
+  OUTLOOKS.set(table, known);
+  const key = `${rung} ${threshold}`;
+  let found = known.get(key);
+  if (!found) known.set(key, (found = rehearsed(table, rung, threshold)));
+  return found;
+}
+
+/** The split's inputs sent on their way one after the other. */
+function rehearsed(table: InputTable, rung: number, threshold: number): Outlook {
+  const { application } = table;
+  const way = chain(application, rung, "input") ?? [];
   let right = 0;
   const goOn = way.map(() => 0);
   for (let row = 0; row < table.rows; row++) {

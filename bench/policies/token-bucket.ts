@@ -4,7 +4,7 @@
  * exit's confidence and by the tokens left. Each user's bucket fills at the rate at which the nodes could serve everybody
  * alike, estimated from what the front sees; θ is solved offline per income.
  */
-import { averageRight, chainReferenceMs, rightGiven, rungAt } from "../../control/ladder.ts";
+import { averageRight, rightGiven, rungAt } from "../../control/ladder.ts";
 import type { Application } from "../../protocol/application.ts";
 import type { Offered, User } from "../simulator/workload.ts";
 import type { PolicyOf, World } from "../simulator/world.ts";
@@ -52,8 +52,7 @@ class TokenBucket extends Serving {
     const most = this.#parameters.weakShare * deadlineMs;
     const works = device ? deviceWorks(application) : [];
     const weak = works.findLast(
-      ({ way }) =>
-        device && device.aheadMs(task.dueAt) + device.slowdown * chainReferenceMs(application, way, "edge") <= most,
+      ({ referenceMs }) => device && device.aheadMs(task.dueAt) + device.slowdown * referenceMs <= most,
     );
     if (!weak) {
       // No exit in time at home: the edge gives the weak one, or a node the strong one where a token is left.

@@ -18,10 +18,9 @@ const STILL = 1e-7;
 
 /** θ by bucket content 0…depth; ∞ where the bucket holds too little. */
 export function tokenThresholds({ gains, income, cost, depth }: TokenProblem): number[] {
-  let values = new Float64Array(depth + 1);
+  let [values, swept] = [new Float64Array(depth + 1), new Float64Array(depth + 1)];
   const next = (n: number): number => Math.min(depth, n + income);
   for (let sweep = 0; sweep < MOST_SWEEPS; sweep++) {
-    const swept = new Float64Array(depth + 1);
     let least = Number.POSITIVE_INFINITY;
     let most = Number.NEGATIVE_INFINITY;
     for (let n = 0; n <= depth; n++) {
@@ -33,7 +32,7 @@ export function tokenThresholds({ gains, income, cost, depth }: TokenProblem): n
       least = Math.min(least, value - (values[n] as number));
       most = Math.max(most, value - (values[n] as number));
     }
-    values = swept;
+    [values, swept] = [swept, values];
     if (most - least < STILL) break;
   }
   return Array.from(values, (_, n) =>

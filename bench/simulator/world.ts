@@ -141,7 +141,7 @@ export class World {
     const right = rung >= 0 && this.inputsOf(request.user.application).right(request.input, rung);
     const totalMs = this.events.now - request.atMs;
     const late = outcome.status === "onTime" && totalMs > request.user.deadlineMs;
-    this.records.finish(request, { ...outcome, ...(late ? { status: "late" as const } : {}), right, totalMs });
+    this.records.finish(request, { ...outcome, status: late ? "late" : outcome.status, right, totalMs });
   }
 
   /** Lets everything happen. */

@@ -4,15 +4,26 @@ import type { Application } from "../../../protocol/application.ts";
 import type { World } from "../../simulator/world.ts";
 import type { Task } from "./serving.ts";
 
+type DeviceWork = { rung: number; way: number[]; referenceMs: number };
+
+const WORKS = new WeakMap<Application, DeviceWork[]>();
+
 /** The rungs that devices run, quickest first, each better than all quicker ones; with the stages of each. */
-export function deviceWorks(application: Application): { rung: number; way: number[] }[] {
+export function deviceWorks(application: Application): readonly DeviceWork[] {
+  let works = WORKS.get(application);
+  if (!works) WORKS.set(application, (works = worksOf(application)));
+  return works;
+}
+
+function worksOf(application: Application): DeviceWork[] {
   const works = application.rungs
     .flatMap(({ quality }, rung) => {
       const way = chain(application, rung, "input") ?? [];
       const able = way.every((stage) => rungAt(application, stage).tiers.includes("device"));
-      return able ? [{ rung, way, accuracy: quality.validation, ms: chainReferenceMs(application, way, "edge") }] : [];
+      const referenceMs = chainReferenceMs(application, way, "edge");
+      return able ? [{ rung, way, accuracy: quality.validation, referenceMs }] : [];
     })
-    .sort((a, b) => a.ms - b.ms);
+    .sort((a, b) => a.referenceMs - b.referenceMs);
   let best = 0;
   return works.filter(({ accuracy }) => accuracy > best && ((best = accuracy), true));
 }

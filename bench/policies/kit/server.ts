@@ -47,6 +47,9 @@ export interface Selector {
   ended?(server: Server, batch: Batch, tookMs: number, now: number): void;
 }
 
+/** What a machine can run of an application from one start: by rung, and what of it is worth having. */
+type Ladder = { works: (Work | null)[]; frontier: Work[] };
+
 /** Most jobs in one batch. */
 export const MOST_IN_BATCH = 16;
 /** Arrivals a second are counted over so long. */
@@ -65,8 +68,7 @@ export class Server {
   readonly #core: Core;
   readonly #selector: Selector;
   readonly #workOf: (application: Application, rung: number, from: From) => Work | null;
-  readonly #works = new Map<Application, Map<From, (Work | null)[]>>();
-  readonly #frontiers = new Map<Application, Map<From, Work[]>>();
+  readonly #ladders = new Map<Application, Map<From, Ladder>>();
   readonly #arrivals: number[] = [];
   #running = 0;
   /** What runs, for whoever loses it. */
@@ -100,21 +102,12 @@ export class Server {
 
   /** What this machine can run of a ladder, quickest first, each better than all quicker ones. */
   frontier(application: Application, from: From = "input"): readonly Work[] {
-    const known = this.#frontiers.get(application) ?? new Map<From, Work[]>();
-    this.#frontiers.set(application, known);
-    let found = known.get(from);
-    if (!found)
-      known.set(from, (found = frontier(application.rungs.map((_, rung) => this.work(application, rung, from)))));
-    return found;
+    return this.#ladder(application, from).frontier;
   }
 
   /** Null where this machine cannot. */
   work(application: Application, rung: number, from: From = "input"): Work | null {
-    const known = this.#works.get(application) ?? new Map<From, (Work | null)[]>();
-    this.#works.set(application, known);
-    let works = known.get(from);
-    if (!works) known.set(from, (works = application.rungs.map((_, one) => this.#workOf(application, one, from))));
-    return works[rung] ?? null;
+    return this.#ladder(application, from).works[rung] ?? null;
   }
 
   /** The time by which a batch has ended in 95 of 100 cases, and the expected time. */
@@ -175,6 +168,16 @@ export class Server {
     this.#site = site;
     this.#running = 0;
     this.#next();
+  }
+
+  #ladder(application: Application, from: From): Ladder {
+    const known = this.#ladders.get(application)?.get(from);
+    if (known) return known;
+    const works = application.rungs.map((_, rung) => this.#workOf(application, rung, from));
+    const ladder: Ladder = { works, frontier: frontier(works) };
+    const ladders = this.#ladders.get(application) ?? new Map<From, Ladder>();
+    this.#ladders.set(application, ladders.set(from, ladder));
+    return ladder;
   }
 
   #next(): void {

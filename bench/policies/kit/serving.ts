@@ -129,6 +129,11 @@ export abstract class Serving implements Policy {
   /** A request has reached the front. */
   protected abstract route(ask: Ask): Route;
 
+  /** Whether replies say how long machines would make one wait: of use only to clients that choose for themselves. */
+  protected get tellsWaits(): boolean {
+    return false;
+  }
+
   protected task(request: Offered): Task {
     const dueAt = request.atMs + request.user.deadlineMs;
     return { request, side: this.world.side(request.user), exits: [], dueAt, finished: false };
@@ -145,9 +150,9 @@ export abstract class Serving implements Policy {
         : deadlineMs - (this.world.events.now - request.atMs);
     side.ask(request, bytes, (reply) => {
       this.#atFront({ task, from, leftMs, ...wish }, (end, node) => {
-        const waits = this.#waits(request);
+        const waits = this.tellsWaits ? this.#waits(request) : null;
         reply(() => {
-          this.#seen.set(request.user, waits);
+          if (waits) this.#seen.set(request.user, waits);
           this.#home(task, end, node);
         });
       });
@@ -170,7 +175,7 @@ export abstract class Serving implements Policy {
     return (outstanding * each) / server.lanes;
   }
 
-  /** The same as a client last heard of it, with its latest reply; nothing heard is no wait. */
+  /** The same as a client last heard of it, with its latest reply; nothing heard is no wait. Needs `tellsWaits`. */
   protected seenWaitMs(request: Offered, known: Known): number {
     return this.#seen.get(request.user)?.get(known) ?? 0;
   }
