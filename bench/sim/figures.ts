@@ -139,7 +139,9 @@ export function headline(all: readonly Figures[]): Headline {
 }
 
 /** Nulls of JSON are what NaN becomes; 0 stands for "no answer at all" as well. */
-function latencies(tookMs: number[]): { p50Ms: number; p99Ms: number } {
+function latencies(tookMs: readonly number[]): { p50Ms: number; p99Ms: number } {
   if (tookMs.length === 0) return { p50Ms: 0, p99Ms: 0 };
-  return { p50Ms: quantile(tookMs, 0.5), p99Ms: quantile(tookMs, 0.99) };
+  // Numbers sort themselves several times faster than a comparison sorts them; what is in order costs `quantile` little.
+  const sorted = [...Float64Array.from(tookMs).sort()];
+  return { p50Ms: quantile(sorted, 0.5), p99Ms: quantile(sorted, 0.99) };
 }

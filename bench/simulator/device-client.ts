@@ -90,10 +90,13 @@ export class DeviceClient {
     const workMs =
       device.slowdown * chainReferenceMs(application, restOf(application, step.target, task.exits), "edge");
     task.onThread = true;
+    // On an idle device the turn comes at once: nothing has changed, and a second plan would be the same.
+    let fresh = true;
     device.enqueue(task.dueAt, workMs, () => {
-      const now = task.finished ? ({ kind: "stop" } as const) : this.#plan(task, device, 0);
-      this.#follow(task, device, now);
+      if (task.finished) this.#follow(task, device, { kind: "stop" });
+      else this.#follow(task, device, fresh ? step : this.#plan(task, device, 0));
     });
+    fresh = false;
   }
 
   /** The thread is held. */
