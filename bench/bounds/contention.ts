@@ -4,8 +4,19 @@
  */
 import { type BoundProblem, type Resource, type Use, withOptions } from "./problem.ts";
 
-/** The most one request can ask of one resource, in the least room: `workMs` of its largest option in the overlap of all. */
-type Demand = { releaseAt: number; dueAt: number; workMs: number };
+/**
+ * The most one request can ask of one resource, in the least room: `workMs` of its largest option in the overlap of all.
+ * Windows reach from `reachesFrom` to `reachesTo`.
+ */
+type Demand = { releaseAt: number; dueAt: number; workMs: number; reachesFrom: number; reachesTo: number };
+
+const NO_DEMAND: Demand = {
+  releaseAt: -Infinity,
+  dueAt: Infinity,
+  workMs: 0,
+  reachesFrom: Infinity,
+  reachesTo: -Infinity,
+};
 
 /** A time during which a resource fed with all demands works without pause, and how far the windows of these requests reach. */
 type BusyPeriod = { startAt: number; endAt: number; crowded: boolean; reachesFrom: number; reachesTo: number };
@@ -19,26 +30,45 @@ type BusyPeriod = { startAt: number; endAt: number; crowded: boolean; reachesFro
  * with a miss are crowded, and so is every period that a window of a crowded period's requests reaches into.
  */
 export function withoutIdle(problem: BoundProblem): BoundProblem {
-  const kept = problem.resources.map((resource, index) => crowdedRequests(problem, resource, index));
+  const demands = demandsOf(problem);
+  const kept = problem.resources.map((resource, index) => crowdedRequests(demands[index] ?? new Map(), resource));
   return withOptions(problem, (options, request) =>
     options.map(({ value, uses }) => ({ value, uses: uses.filter(({ resource }) => kept[resource]?.has(request)) })),
   );
 }
 
-/** Requests whose uses of the resource must stay. */
-function crowdedRequests({ requests }: BoundProblem, { speed }: Resource, index: number): Set<number> {
-  const uses = requests.map(({ options }) =>
-    options.map((option) => option.uses.filter((use) => use.resource === index)),
-  );
-  const demands = uses.map(demandOf);
-  const asking = [...demands.keys()].filter((request) => demands[request] !== undefined);
-  const { periods, periodOf } = busyPeriods(asking, demands as (Demand | undefined)[], speed);
-  for (const request of asking) {
-    const period = periods[periodOf.get(request) as number] as BusyPeriod;
-    for (const { releaseAt, dueAt } of (uses[request] as Use[][]).flat()) {
-      period.reachesFrom = Math.min(period.reachesFrom, releaseAt);
-      period.reachesTo = Math.max(period.reachesTo, dueAt);
+/** Per resource, of the requests that have an option which uses it. */
+function demandsOf({ resources, requests }: BoundProblem): Map<number, Demand>[] {
+  const found = resources.map(() => new Map<number, Demand>());
+  for (const [request, { options }] of requests.entries()) {
+    for (const { uses } of options) {
+      for (const { resource, releaseAt, dueAt } of uses) {
+        const demands = found[resource] as Map<number, Demand>;
+        const demand = demands.get(request) ?? { ...NO_DEMAND };
+        demands.set(request, demand);
+        demand.releaseAt = Math.max(demand.releaseAt, releaseAt);
+        demand.dueAt = Math.min(demand.dueAt, dueAt);
+        demand.workMs = Math.max(demand.workMs, workOn(uses, resource));
+        demand.reachesFrom = Math.min(demand.reachesFrom, releaseAt);
+        demand.reachesTo = Math.max(demand.reachesTo, dueAt);
+      }
     }
+  }
+  return found;
+}
+
+function workOn(uses: readonly Use[], resource: number): number {
+  return uses.reduce((sum, use) => (use.resource === resource ? sum + use.workMs : sum), 0);
+}
+
+/** Requests whose uses of the resource must stay. */
+function crowdedRequests(demands: ReadonlyMap<number, Demand>, { speed }: Resource): Set<number> {
+  const asking = [...demands.keys()];
+  const { periods, periodOf } = busyPeriods(demands, speed);
+  for (const [request, { reachesFrom, reachesTo }] of demands) {
+    const period = periods[periodOf.get(request) as number] as BusyPeriod;
+    period.reachesFrom = Math.min(period.reachesFrom, reachesFrom);
+    period.reachesTo = Math.max(period.reachesTo, reachesTo);
   }
   const crowded = periods.flatMap((period, i) => (period.crowded ? [i] : []));
   // Grows while it is read: what a crowded period reaches into is looked at in its turn.
@@ -55,25 +85,12 @@ function crowdedRequests({ requests }: BoundProblem, { speed }: Resource, index:
   return new Set(asking.filter((request) => periods[periodOf.get(request) as number]?.crowded));
 }
 
-/** Undefined where no option uses the resource. */
-function demandOf(options: readonly (readonly Use[])[]): Demand | undefined {
-  const all = options.flat();
-  if (all.length === 0) return undefined;
-  return {
-    releaseAt: Math.max(...all.map(({ releaseAt }) => releaseAt)),
-    dueAt: Math.min(...all.map(({ dueAt }) => dueAt)),
-    workMs: Math.max(...options.map((uses) => uses.reduce((sum, { workMs }) => sum + workMs, 0))),
-  };
-}
-
 /** Serves the demands by earliest due time, pre-emptively, at full speed. */
 function busyPeriods(
-  asking: readonly number[],
-  demands: readonly (Demand | undefined)[],
+  demands: ReadonlyMap<number, Demand>,
   speed: number,
 ): { periods: BusyPeriod[]; periodOf: Map<number, number> } {
-  const demand = (request: number): Demand => demands[request] as Demand;
-  const order = [...asking].sort((a, b) => demand(a).releaseAt - demand(b).releaseAt);
+  const order = [...demands].sort(([, a], [, b]) => a.releaseAt - b.releaseAt);
   const periods: BusyPeriod[] = [];
   const periodOf = new Map<number, number>();
   const waiting: { dueAt: number; leftMs: number }[] = [];
@@ -90,8 +107,7 @@ function busyPeriods(
       if (next.leftMs <= 0) waiting.pop();
     }
   };
-  for (const request of order) {
-    const { releaseAt, dueAt, workMs } = demand(request);
+  for (const [request, { releaseAt, dueAt, workMs }] of order) {
     serveUntil(releaseAt);
     now = Math.max(now, releaseAt);
     if (waiting.length === 0)

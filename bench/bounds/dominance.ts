@@ -3,8 +3,8 @@
  */
 import { type BoundOption, type BoundProblem, type Use, withOptions } from "./problem.ts";
 
-/** Per option: the use of each resource it needs, if it needs none twice. Others neither dominate nor are dominated. */
-type Profile = { value: number; uses: Map<number, Use> };
+/** What an option does for another: its worth, and the work it needs of each of the other's uses. */
+type Offer = { value: number; workMs: readonly number[] };
 
 /** `whole`: by single options only, so that the optimum in whole options stays. `mixed`: also by mixtures, for fractions. */
 export type Dominance = "whole" | "mixed";
@@ -19,42 +19,45 @@ export type Dominance = "whole" | "mixed";
  */
 export function withoutDominated(problem: BoundProblem, kind: Dominance): BoundProblem {
   return withOptions(problem, (options) => {
-    const profiles = options.map(profileOf);
-    let kept = [...options.keys()];
+    // An option that needs a resource twice neither dominates nor is dominated.
+    const simple = new Set(options.filter(({ uses }) => new Set(uses.map((use) => use.resource)).size === uses.length));
+    let kept = options;
     // Cheap and worthless first: of two equal options the later one stays.
-    for (const b of [...kept].sort((x, y) => (options[x] as BoundOption).value - (options[y] as BoundOption).value)) {
-      const target = profiles[b];
-      if (!target) continue;
-      const others = kept.flatMap((a) => (a !== b && profiles[a] && covers(profiles[a], target) ? [profiles[a]] : []));
-      if (isDominated(target, others, kind)) kept = kept.filter((a) => a !== b);
+    for (const target of [...simple].sort((a, b) => a.value - b.value)) {
+      const offers: Offer[] = [];
+      for (const option of kept) {
+        const offer = option !== target && simple.has(option) ? offerOf(option, target) : null;
+        if (offer) offers.push(offer);
+      }
+      if (isDominated(target, offers, kind)) kept = kept.filter((option) => option !== target);
     }
-    return kept.map((i) => options[i] as BoundOption);
+    return kept;
   });
 }
 
-function profileOf({ value, uses }: BoundOption): Profile | undefined {
-  const byResource = new Map(uses.map((use) => [use.resource, use]));
-  return byResource.size === uses.length ? { value, uses: byResource } : undefined;
+/** Null where the option uses anything that the target does not, or in a window that does not contain the target's. */
+function offerOf({ value, uses }: BoundOption, target: BoundOption): Offer | null {
+  if (uses.length > target.uses.length) return null;
+  const workMs = target.uses.map(() => 0);
+  for (const { resource, releaseAt, dueAt, workMs: ms } of uses) {
+    const at = target.uses.findIndex((use) => use.resource === resource);
+    const narrow = target.uses[at];
+    if (!narrow || releaseAt > narrow.releaseAt || narrow.dueAt > dueAt) return null;
+    workMs[at] = ms;
+  }
+  return { value, workMs };
 }
 
-/** Whether A uses only what B uses, and each in a window that contains B's. Work is not looked at. */
-function covers(a: Profile, b: Profile): boolean {
-  return [...a.uses.values()].every((use) => {
-    const narrow = b.uses.get(use.resource);
-    return narrow !== undefined && use.releaseAt <= narrow.releaseAt && narrow.dueAt <= use.dueAt;
-  });
-}
-
-function isDominated(b: Profile, others: readonly Profile[], kind: Dominance): boolean {
-  if (others.some((a) => isMixed(b, a, a))) return true;
+function isDominated(target: BoundOption, offers: readonly Offer[], kind: Dominance): boolean {
+  if (offers.some((a) => isMixed(target, a, a))) return true;
   if (kind === "whole") return false;
-  const nothing: Profile = { value: 0, uses: new Map() };
-  const candidates = [nothing, ...others];
-  return candidates.some((a, i) => candidates.slice(i + 1).some((c) => isMixed(b, a, c)));
+  const nothing: Offer = { value: 0, workMs: target.uses.map(() => 0) };
+  const candidates = [nothing, ...offers];
+  return candidates.some((c, i) => candidates.some((a, k) => k < i && isMixed(target, a, c)));
 }
 
 /** Whether some θ in [0, 1] makes θ·A + (1 − θ)·C worth at least B, with no more work anywhere. */
-function isMixed(b: Profile, a: Profile, c: Profile): boolean {
+function isMixed(b: BoundOption, a: Offer, c: Offer): boolean {
   let [low, high] = [0, 1];
   /** Narrows to θ where θ·ofA + (1 − θ)·ofC ≤ limit. */
   const atMost = (ofA: number, ofC: number, limit: number): void => {
@@ -65,8 +68,8 @@ function isMixed(b: Profile, a: Profile, c: Profile): boolean {
     else if (room < 0) high = -1;
   };
   atMost(-a.value, -c.value, -b.value);
-  for (const [resource, { workMs }] of b.uses) {
-    atMost(a.uses.get(resource)?.workMs ?? 0, c.uses.get(resource)?.workMs ?? 0, workMs);
+  for (let i = 0; i < b.uses.length && low <= high; i++) {
+    atMost(a.workMs[i] as number, c.workMs[i] as number, (b.uses[i] as Use).workMs);
   }
   return low <= high;
 }

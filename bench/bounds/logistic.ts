@@ -11,7 +11,9 @@ const MOST_STEPS = 50;
 const SETTLED = 1e-8;
 
 export function probability({ intercept, weights }: Logistic, on: readonly number[]): number {
-  return 1 / (1 + Math.exp(-on.reduce((sum, feature) => sum + (weights[feature] ?? 0), intercept)));
+  let logOdds = intercept;
+  for (const feature of on) logOdds += weights[feature] ?? 0;
+  return 1 / (1 + Math.exp(-logOdds));
 }
 
 /**
@@ -80,10 +82,15 @@ function newtonStep(model: Logistic, samples: readonly Sample[], penalty: number
   curvature[size * size - 1] = 1e-9;
   for (const { on, yes } of samples) {
     const p = probability(model, on);
-    const active = [...on, features];
-    for (const i of active) {
-      gradient[i] = (gradient[i] as number) + (yes ? 1 - p : -p);
-      for (const j of active) curvature[i * size + j] = (curvature[i * size + j] as number) + p * (1 - p);
+    const slope = yes ? 1 - p : -p;
+    const bend = p * (1 - p);
+    for (let a = 0; a <= on.length; a++) {
+      const i = on[a] ?? features;
+      gradient[i] = (gradient[i] as number) + slope;
+      for (let b = 0; b <= on.length; b++) {
+        const at = i * size + (on[b] ?? features);
+        curvature[at] = (curvature[at] as number) + bend;
+      }
     }
   }
   return solvePositive(curvature, gradient);
