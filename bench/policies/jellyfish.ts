@@ -167,11 +167,12 @@ function choices(nodes: readonly Known[], application: Application): Offer[][] {
 /** 0/1 knapsack where weight is worth: users in their order, rates in whole requests a second. */
 function knapsack(wanting: readonly Wanting[], capacity: number): User[] {
   if (capacity < 1) return [];
+  const able = wanting.filter(({ allowanceMs }) => allowanceMs > 0);
+  const weights = able.map(({ perS }) => Math.max(1, Math.ceil(perS)));
+  if (weights.reduce((a, b) => a + b, 0) <= capacity) return able.map(({ user }) => user);
   const best = new Int32Array(capacity + 1);
-  const taken = wanting.map(() => new Uint8Array(capacity + 1));
-  wanting.forEach(({ perS, allowanceMs }, i) => {
-    const weight = Math.max(1, Math.ceil(perS));
-    if (allowanceMs <= 0) return;
+  const taken = able.map(() => new Uint8Array(capacity + 1));
+  weights.forEach((weight, i) => {
     for (let room = capacity; room >= weight; room--) {
       const worth = (best[room - weight] as number) + weight;
       if (worth <= (best[room] as number)) continue;
@@ -181,11 +182,10 @@ function knapsack(wanting: readonly Wanting[], capacity: number): User[] {
   });
   const users: User[] = [];
   let room = capacity;
-  for (let i = wanting.length - 1; i >= 0; i--) {
-    const { user, perS } = wanting[i] as Wanting;
+  for (let i = able.length - 1; i >= 0; i--) {
     if (taken[i]?.[room] !== 1) continue;
-    users.push(user);
-    room -= Math.max(1, Math.ceil(perS));
+    users.push((able[i] as Wanting).user);
+    room -= weights[i] as number;
   }
   return users;
 }
