@@ -1,5 +1,5 @@
 /** HiGHS (https://highs.dev), compiled to WebAssembly, behind the few calls a bound needs. */
-import loadHighs, { type Highs, type Model } from "highs";
+import loadHighs, { type Highs, type Model, type ModelData } from "highs";
 
 /** A maximisation over x ≥ 0 with rows A·x ≤ limit, filled row by row. */
 export class LinearProgramme {
@@ -38,13 +38,14 @@ export class LinearProgramme {
     return this.#limits.length - 1;
   }
 
-  load(highs: Highs, integral: boolean): Model {
+  /** As the solver takes it. */
+  data({ constants }: Highs, integral: boolean): ModelData {
     const numCols = this.columns;
     const numRows = this.rows;
-    return highs.createModel({
+    return {
       numCols,
       numRows,
-      sense: highs.constants.objectiveSense.minimize,
+      sense: constants.objectiveSense.minimize,
       colCost: Float64Array.from(this.#worth, (worth) => -worth),
       colLower: new Float64Array(numCols),
       colUpper: Float64Array.from(this.#upper),
@@ -59,7 +60,7 @@ export class LinearProgramme {
         values: Float64Array.from(this.#coefficients),
       },
       ...(integral ? { integrality: Int32Array.from(this.#whole) } : {}),
-    });
+    };
   }
 }
 
@@ -84,9 +85,12 @@ export type IntegerSolution = {
 
 export class Solver {
   readonly #highs: Highs;
+  /** Of all integer programmes, one after the other: making a model takes longer than solving what a planner asks. */
+  readonly #integer: Model;
 
   private constructor(highs: Highs) {
     this.#highs = highs;
+    this.#integer = highs.createModel();
   }
 
   static async load(): Promise<Solver> {
@@ -95,7 +99,7 @@ export class Solver {
 
   /** Blocks the thread, for about `timeLimitS` at most. */
   solveLinear(programme: LinearProgramme, method: "simplex" | "ipm", timeLimitS: number): LinearSolution {
-    const model = programme.load(this.#highs, false);
+    const model = this.#highs.createModel(programme.data(this.#highs, false));
     try {
       model.options.set({
         output_flag: false,
@@ -118,19 +122,18 @@ export class Solver {
 
   /** Blocks the thread, for about `timeLimitS` at most. Stops within a relative gap of 1e-6. */
   solveInteger(programme: LinearProgramme, timeLimitS: number): IntegerSolution {
-    const model = programme.load(this.#highs, true);
-    try {
-      model.options.set({ output_flag: false, time_limit: timeLimitS, mip_rel_gap: 1e-6 });
-      const { modelStatus } = model.run();
-      return {
-        status: this.#statusOf(modelStatus),
-        objective: -model.getObjectiveValue(),
-        bound: -Number(model.info.get("mip_dual_bound")),
-        values: model.getSolution().colValue,
-      };
-    } finally {
-      model.dispose();
-    }
+    const model = this.#integer;
+    model.options.set({ output_flag: false, time_limit: timeLimitS, mip_rel_gap: 1e-6 });
+    model.passModel(programme.data(this.#highs, true));
+    // The limit is on all runs since then.
+    model.zeroAllClocks();
+    const { modelStatus } = model.run();
+    return {
+      status: this.#statusOf(modelStatus),
+      objective: -model.getObjectiveValue(),
+      bound: -Number(model.info.get("mip_dual_bound")),
+      values: model.getSolution().colValue,
+    };
   }
 
   #statusOf(code: number): SolverStatus {
