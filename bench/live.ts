@@ -5,7 +5,7 @@
  *
  *     npm run bench:live                    everything within 90 s          --json    one object and nothing else
  *     … --seconds 300  --loads 0.3,1,1.5  --workloads poisson,mmpp2  --policies dystri,greedy
- *     … --deadline 100  --users 7  --nodes 2  --seed 1
+ *     … --deadline 100  --users 7  --nodes 2  --pace 4  --seed 1
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
@@ -67,8 +67,9 @@ async function main(options: Options): Promise<void> {
   say(machine);
   const loaded = await Promise.all(platformsInTurn(loadApplications()).map(loadSamples));
   const samples = new Map(loaded.map((one) => [one.application.name, one]));
-  const measured = await withCluster({ nodes: options.nodes }, (cluster) =>
-    measure(cluster, options, samples, endsAt, say),
+  const measured = await withCluster(
+    { nodes: options.nodes, nodeOptions: ["--pace", String(options.pace)] },
+    (cluster) => measure(cluster, options, samples, endsAt, say),
   );
   const { policies, ...rest } = options;
   const result: Result = {

@@ -10,9 +10,9 @@
  */
 
 /** Of the time a request has, at most so much may be the lag of one round trip. */
-const LAG_SHARE = 1 / 8;
+const LAG_SHARE = 1 / 16;
 /** Of who sends no more than others, at most so much: with the shortest way through there are two round trips. */
-const LIGHT_LAG_SHARE = 1 / 4;
+const LIGHT_LAG_SHARE = 1 / 8;
 /** Less lag is no sign of anything: clocks tick in milliseconds, and a stage that runs keeps everybody for some. */
 const LAG_OF_NOTE_MS = 5;
 /** A busy thread delays everybody: lag is what even the quickest of so many questions waited. One that is slow is none. */

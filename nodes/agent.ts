@@ -34,6 +34,7 @@ async function main(): Promise<number> {
   const compute = await Compute.start({
     models: options.models,
     applications: options.applications ?? (await applicationsIn(options.models)),
+    pace: options.pace,
     native: { provider: options.provider, threads: options.threads },
   });
   const registration = await register(options, compute);
@@ -101,7 +102,7 @@ async function register(options: AgentOptions, compute: Compute): Promise<NodeRe
     agentVersion: AGENT_VERSION,
     bootId: crypto.randomUUID(),
     provider: options.provider,
-    device: (cpus()[0]?.model ?? process.arch).slice(0, 128),
+    device: `${options.pace > 1 ? `pace ${options.pace}, ` : ""}${cpus()[0]?.model ?? process.arch}`.slice(0, 128),
     concurrency: 1,
     applications,
   };

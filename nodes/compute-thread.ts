@@ -13,6 +13,7 @@ const port = parentPort;
 if (!port) throw new Error("compute-thread.ts is started by compute.ts");
 const post = (reply: ComputeReply) => port.postMessage(reply);
 
+const { models, applications, native, pace = 1 } = workerData as ComputeOptions;
 const loaded = new Map<string, Loaded>();
 /** What is held of each job between its stages. */
 const states = new Map<string, StageState>();
@@ -20,6 +21,7 @@ const states = new Map<string, StageState>();
 type Ready = { id: string; topK: number; state: StageState };
 
 async function run(request: Extract<ComputeRequest, { do: "run" }>): Promise<void> {
+  const beganAt = performance.now();
   const { application, rung, jobs } = request;
   const ends = new Map<string, StageEnd>();
   const fail = (id: string, error: unknown): void => {
@@ -50,6 +52,8 @@ async function run(request: Extract<ComputeRequest, { do: "run" }>): Promise<voi
       else await together([one], found.runner).catch((alone: unknown) => fail(one.id, alone));
     }
   }
+  const restMs = (pace - 1) * (performance.now() - beganAt);
+  if (restMs > 0) await new Promise((resolve) => void setTimeout(resolve, restMs));
   post({ did: "run", run: request.run, ends: jobs.map(({ id }) => ends.get(id) as StageEnd) });
 }
 
@@ -61,7 +65,6 @@ async function begun({ id, start }: StageJob, runner: Loaded["runner"]): Promise
 }
 
 try {
-  const { models, applications, native } = workerData as ComputeOptions;
   for (const name of applications) loaded.set(name, await loadApplication(models, name, native));
   port.on("message", (request: ComputeRequest) => {
     if (request.do === "run") void run(request);

@@ -6,7 +6,13 @@ import type { Start } from "../protocol/tensor.ts";
 import { ConfigurationError } from "./log.ts";
 import type { NativeOptions } from "./onnx.ts";
 
-export type ComputeOptions = { models: string; applications: readonly string[]; native: NativeOptions };
+export type ComputeOptions = {
+  models: string;
+  applications: readonly string[];
+  native: NativeOptions;
+  /** Each run takes so many times as long, at least 1: the thread rests after it. */
+  pace?: number;
+};
 
 /** `start` comes with a job's first stage only. */
 export type StageJob = { id: string; start: Start | null; topK: number };

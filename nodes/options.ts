@@ -18,6 +18,7 @@ usage: node nodes/agent.ts --url URL --state DIR [--token dne_…] [options]
   --models DIR         folder of applications; default: models/ beside this program
   --applications A,B   serve these only; default: all in the folder
   --threads N          threads within one run; default 1
+  --pace X             take X times as long, by resting after each run: to try out a slower machine; default 1
   --help
 
 It logs one JSON line per event on stderr. SIGTERM or SIGINT drains: jobs in hand are finished, no new ones are taken.
@@ -32,7 +33,11 @@ export type AgentOptions = {
   models: string;
   applications: string[] | null;
   threads: number;
+  /** At least 1. */
+  pace: number;
 };
+
+const MOST_PACE = 1000;
 
 /** Null when help was asked for. Throws ConfigurationError that names the option, its value and what it takes. */
 export function parseOptions(argv: readonly string[], environment: NodeJS.ProcessEnv): AgentOptions | null {
@@ -49,6 +54,7 @@ export function parseOptions(argv: readonly string[], environment: NodeJS.Proces
         models: { type: "string" },
         applications: { type: "string" },
         threads: { type: "string", default: "1" },
+        pace: { type: "string", default: "1" },
         help: { type: "boolean", short: "h", default: false },
       },
     }));
@@ -72,6 +78,10 @@ export function parseOptions(argv: readonly string[], environment: NodeJS.Proces
   if (!Number.isInteger(threads) || threads < 1 || threads > 256) {
     throw new ConfigurationError(`--threads is "${values.threads}"; it takes a whole number from 1 to 256`);
   }
+  const pace = Number(values.pace);
+  if (!(pace >= 1 && pace <= MOST_PACE)) {
+    throw new ConfigurationError(`--pace is "${values.pace}"; it takes a number from 1 to ${MOST_PACE}`);
+  }
   return {
     url,
     state,
@@ -81,5 +91,6 @@ export function parseOptions(argv: readonly string[], environment: NodeJS.Proces
     models: values.models ?? join(import.meta.dirname, "..", "models"),
     applications: values.applications?.split(",").map((one) => one.trim()) ?? null,
     threads,
+    pace,
   };
 }

@@ -26,6 +26,8 @@ export type ClusterOptions = {
   port?: number;
   /** Node agents to start with. Default none. */
   nodes?: number;
+  /** More of every agent's command line (`node nodes/agent.ts --help`). */
+  nodeOptions?: readonly string[];
   /** Replaces [vars] by name, such as DYSTRI_CLOCK. */
   vars?: Record<string, string>;
   /** TOMLs of more Workers, relative to the repository. Each gets an HTTP socket of its own: `urlOf(name)`. */
@@ -124,7 +126,8 @@ export class LocalCluster {
    */
   async addNode(name = this.#freeName()): Promise<NodeHandle> {
     this.#names.add(name);
-    const starting = startNode(this.operator, name, path.join(this.#options.stateDir, "nodes", name));
+    const { stateDir, nodeOptions } = this.#options;
+    const starting = startNode(this.operator, name, path.join(stateDir, "nodes", name), nodeOptions);
     const node = await starting.catch((error: unknown) => {
       this.#names.delete(name);
       throw error;
