@@ -5,13 +5,15 @@
  *
  * The front cannot see its own queue, but it waits in it with every question to a controller. What a question takes beyond
  * the least it took lately, to the same controller, is lag: distance to the controller does not count. A request makes
- * about four such round trips in all. Where they alone would take half its time it is refused before it costs anything:
- * if all were let in that could just make it, all would be late. Instants are milliseconds of one clock, passed in.
+ * about four such round trips in all, and has to compute, too. Where the lag of all of them would take a quarter of its
+ * time it is refused before it costs anything: if all were let in that could just make it, all would be late.
+ *
+ * Instants are milliseconds of one clock, passed in.
  */
 
 /** Of the time a request has, at most so much may be the lag of one round trip. */
 const LAG_SHARE = 1 / 16;
-/** Of who sends no more than others, at most so much: with the shortest way through there are two round trips. */
+/** Of who sends no more than others, at most so much. */
 const LIGHT_LAG_SHARE = 1 / 8;
 /** Less lag is no sign of anything: clocks tick in milliseconds, and a stage that runs keeps everybody for some. */
 const LAG_OF_NOTE_MS = 5;
