@@ -8,19 +8,8 @@ import type { Plan, Report } from "../../protocol/plan.ts";
 import { callEdge } from "./edge-leg.ts";
 import { edgeView } from "./edge-views.ts";
 import { callNode } from "./node-leg.ts";
+import type { Event, RemoteCall } from "./remote-call.ts";
 import type { ServeContext, ServeRequest, Served } from "./served.ts";
-
-/** Something has happened: tells the machine, with the instant it was seen, and gives what is to be done about it. */
-export type Event = (machine: AttemptMachine, now: number) => AttemptAction[];
-
-/** A call of another machine. `ended` never rejects. */
-export type RemoteCall = {
-  ended: Promise<Event>;
-  /** Its outcome is not wanted any more, or at once. */
-  cancel(): void;
-  /** Nobody waits any more. May be called at any time, more than once. */
-  close(now: number): void;
-};
 
 export class Attempt {
   readonly #context: ServeContext;

@@ -4,7 +4,7 @@ import { asDystriError, DystriError } from "../../protocol/errors.ts";
 import type { Claim } from "../../protocol/fleet.ts";
 import type { EdgeView } from "../../protocol/plan.ts";
 import { inference } from "../stubs.ts";
-import type { Event, RemoteCall } from "./attempt.ts";
+import type { Event, RemoteCall } from "./remote-call.ts";
 import { outstanding } from "./edge-views.ts";
 import type { ServeContext, ServeRequest } from "./served.ts";
 

@@ -2,7 +2,7 @@
 import type { AttemptAction } from "../../control/attempt.ts";
 import type { Claim } from "../../protocol/fleet.ts";
 import { nodeGateway } from "../stubs.ts";
-import type { Event, RemoteCall } from "./attempt.ts";
+import type { Event, RemoteCall } from "./remote-call.ts";
 import type { ServeContext, ServeRequest } from "./served.ts";
 
 /** Submits the work to a node. */
