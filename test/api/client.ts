@@ -4,6 +4,11 @@ import type { ProblemBody } from "../../functions/api/problem.ts";
 
 export const ORIGIN = "https://dystri.test";
 
+/** Where the one application of catalogue.ts answers an image, answers tensors, and plans. */
+export const INFER = "/v1/infer/tiny";
+export const OIP = "/v2/models/tiny/infer";
+export const PLAN = "/v1/plan/tiny";
+
 export function call(path: string, init: RequestInit = {}): Promise<Response> {
   return exports.default.fetch(new Request(ORIGIN + path, init));
 }
