@@ -9,6 +9,7 @@
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { runCommand, UsageError } from "./command-line/options.ts";
 import { withCluster } from "./lib/bench-cluster.ts";
 import { describeMachine } from "./lib/machine.ts";
 import { loadApplications } from "./simulator/scenario.ts";
@@ -16,7 +17,7 @@ import { describeArrivals } from "./simulator/workload.ts";
 import { calibrate, type Calibration, type Settle } from "./live/calibrate.ts";
 import { errorOf, figuresOf } from "./live/comparison.ts";
 import { offer, type Offering } from "./live/open-loop.ts";
-import { readOptions, UsageError, type Options } from "./live/options.ts";
+import { readOptions, type Options } from "./live/options.ts";
 import type { NodeRow } from "./live/plant.ts";
 import { DYSTRI, STATIC_FAST, type LivePolicy } from "./live/policies.ts";
 import { report, type Result, type Row } from "./live/report.ts";
@@ -49,13 +50,7 @@ type LiveRun = { shape: Shape; load: number; policy: LivePolicy; trace: Trace; o
 
 type Measurement = { nodes: NodeRow[]; calibration: Calibration; warmUp: Trace; runs: LiveRun[]; leftOut: string[] };
 
-try {
-  await main(readOptions(process.argv.slice(2)));
-} catch (error) {
-  if (!(error instanceof UsageError)) throw error;
-  console.error(`bench:live: ${error.message}`);
-  process.exitCode = 2;
-}
+await runCommand("bench:live", (args) => main(readOptions(args)));
 
 async function main(options: Options): Promise<void> {
   const endsAt = performance.now() + 1000 * options.seconds;

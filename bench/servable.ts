@@ -11,8 +11,8 @@
 import { once } from "node:events";
 import { availableParallelism } from "node:os";
 import path from "node:path";
-import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
+import { cellsWith, readValues, runCommand, wholeNumber } from "./command-line/options.ts";
 import { addServed, readServable, servableOf, shareText, type Served } from "./servable/results.ts";
 import type { ServableTask } from "./servable/solve.ts";
 import { fingerprint, fullGrid, type CellPlan } from "./sim/grid.ts";
@@ -22,28 +22,14 @@ import { table } from "./simulator/table.ts";
 const ROOT = path.join(import.meta.dirname, "..");
 const FILE = path.join(ROOT, ".dystri", "bench", "servable.json");
 
-/** A mistake of whoever called. */
-class UsageError extends Error {}
-
 type Options = { cells: string; seeds: number; threads: number };
 type Task = ServableTask & { plan: CellPlan };
 
-try {
-  await main(readOptions(process.argv.slice(2)));
-} catch (error) {
-  if (!(error instanceof UsageError)) throw error;
-  console.error(`bench:servable: ${error.message}`);
-  process.exitCode = 2;
-}
+await runCommand("bench:servable", (args) => main(readOptions(args)));
 
 async function main(options: Options): Promise<void> {
   const grid = fullGrid([]).cells.filter(({ variation }) => variation.name === "");
-  const cells = grid.filter(({ key }) => key.includes(options.cells));
-  if (cells.length === 0) {
-    throw new UsageError(
-      `no cell has ${options.cells} in its name; there are ${grid.map(({ key }) => key).join(", ")}`,
-    );
-  }
+  const cells = cellsWith(grid, options.cells);
   const code = fingerprint(ROOT);
   const known = readServable(FILE, code).cells;
   const tasks = cells.flatMap((plan) =>
@@ -103,29 +89,14 @@ function printCells(cells: readonly CellPlan[], code: string): void {
 }
 
 function readOptions(args: string[]): Options {
-  let values;
-  try {
-    ({ values } = parseArgs({
-      args,
-      options: {
-        cells: { type: "string", default: "" },
-        seeds: { type: "string", default: "1" },
-        threads: { type: "string", default: `${availableParallelism()}` },
-      },
-    }));
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
+  const values = readValues(args, {
+    cells: { type: "string", default: "" },
+    seeds: { type: "string", default: "1" },
+    threads: { type: "string", default: `${availableParallelism()}` },
+  });
   return {
     cells: values.cells,
-    seeds: count("--seeds", values.seeds),
-    threads: count("--threads", values.threads),
+    seeds: wholeNumber("--seeds", values.seeds),
+    threads: wholeNumber("--threads", values.threads),
   };
-}
-
-function count(name: string, text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1)
-    throw new UsageError(`${name} needs a whole number from 1 on, not ${text}`);
-  return value;
 }

@@ -9,10 +9,10 @@
  *     … --seeds 3  --threads 1  --split validation
  */
 import { spawnSync } from "node:child_process";
-import { parseArgs } from "node:util";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import path from "node:path";
+import { cellsWith, readValues, runCommand, UsageError, wholeNumber } from "./command-line/options.ts";
 import { policyNamed, type Parameters } from "./policies/registry.ts";
 import {
   fingerprint,
@@ -37,9 +37,6 @@ import { table } from "./simulator/table.ts";
 const ROOT = path.join(import.meta.dirname, "..");
 const FOLDER = path.join(ROOT, ".dystri", "bench", "sim");
 
-/** A mistake of whoever called. */
-class UsageError extends Error {}
-
 type Options = {
   quick: boolean;
   json: boolean;
@@ -51,25 +48,15 @@ type Options = {
   trace: { file: string; functions: number; choose: Choice; speedUp: number } | null;
 };
 
-try {
-  await main(readOptions(process.argv.slice(2)));
-} catch (error) {
-  if (!(error instanceof UsageError)) throw error;
-  console.error(`bench:sim: ${error.message}`);
-  process.exitCode = 2;
-}
+await runCommand("bench:sim", (args) => main(readOptions(args)));
 
 async function main(options: Options): Promise<void> {
   const rows = rowsOf(options.policies, tuned());
   const grid = options.trace ? await tracedGrid(options.trace, rows) : options.quick ? quickGrid(rows) : fullGrid(rows);
-  const cells = grid.cells
-    .filter(({ key }) => key.includes(options.cells))
-    .map((plan): CellPlan => ({ ...plan, seeds: options.seeds ?? plan.seeds }));
-  if (cells.length === 0) {
-    throw new UsageError(
-      `no cell has ${options.cells} in its name; there are ${grid.cells.map(({ key }) => key).join(", ")}`,
-    );
-  }
+  const cells = cellsWith(grid.cells, options.cells).map((plan): CellPlan => ({
+    ...plan,
+    seeds: options.seeds ?? plan.seeds,
+  }));
   const partial = options.policies === null ? "" : `-${options.policies.join("+")}`;
   const folder = path.join(FOLDER, `${grid.name}${partial}${options.split === "test" ? "" : `-${options.split}`}`);
   const results = new Results(folder, fingerprint(ROOT));
@@ -188,27 +175,19 @@ function tuned(): Record<string, Parameters> {
 }
 
 function readOptions(args: string[]): Options {
-  let values;
-  try {
-    ({ values } = parseArgs({
-      args,
-      options: {
-        quick: { type: "boolean", default: false },
-        json: { type: "boolean", default: false },
-        policies: { type: "string" },
-        cells: { type: "string", default: "" },
-        seeds: { type: "string" },
-        threads: { type: "string" },
-        split: { type: "string", default: "test" },
-        trace: { type: "string" },
-        functions: { type: "string", default: "16" },
-        choose: { type: "string", default: "top" },
-        "speed-up": { type: "string", default: "60" },
-      },
-    }));
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
+  const values = readValues(args, {
+    quick: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    policies: { type: "string" },
+    cells: { type: "string", default: "" },
+    seeds: { type: "string" },
+    threads: { type: "string" },
+    split: { type: "string", default: "test" },
+    trace: { type: "string" },
+    functions: { type: "string", default: "16" },
+    choose: { type: "string", default: "top" },
+    "speed-up": { type: "string", default: "60" },
+  });
   const split = SPLITS.find((name) => name === values.split);
   if (!split) throw new UsageError(`--split is ${SPLITS.join(" or ")}, not ${values.split}`);
   const choose = (["top", "random"] as const).find((name) => name === values.choose);
@@ -217,7 +196,7 @@ function readOptions(args: string[]): Options {
   if (!(speedUp > 0 && speedUp < Infinity)) {
     throw new UsageError(`--speed-up needs a number above 0, not ${values["speed-up"]}`);
   }
-  const functions = count("--functions", values.functions);
+  const functions = wholeNumber("--functions", values.functions);
   const names = values.policies?.split(",") ?? null;
   for (const name of names ?? []) {
     try {
@@ -231,16 +210,9 @@ function readOptions(args: string[]): Options {
     json: values.json,
     policies: names,
     cells: values.cells,
-    seeds: values.seeds === undefined ? null : count("--seeds", values.seeds),
-    threads: values.threads === undefined ? undefined : count("--threads", values.threads),
+    seeds: values.seeds === undefined ? null : wholeNumber("--seeds", values.seeds),
+    threads: values.threads === undefined ? undefined : wholeNumber("--threads", values.threads),
     split,
     trace: values.trace === undefined ? null : { file: values.trace, functions, choose, speedUp },
   };
-}
-
-function count(name: string, text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1)
-    throw new UsageError(`${name} needs a whole number from 1 on, not ${text}`);
-  return value;
 }

@@ -1,10 +1,7 @@
 /** The command line of bench:live. */
-import { parseArgs } from "node:util";
+import { readValues, UsageError, wholeNumber } from "../command-line/options.ts";
 import { LIVE_POLICIES, type LivePolicy } from "./policies.ts";
 import { SHAPES, type Shape } from "./trace.ts";
-
-/** A mistake of whoever called. */
-export class UsageError extends Error {}
 
 export type Options = {
   /** For everything: starting, measuring, offering, simulating. */
@@ -31,37 +28,29 @@ const LEAST_SECONDS = 40;
 /** Throws UsageError, saying which argument is wrong and what it may be. */
 export function readOptions(args: string[]): Options {
   const text = { type: "string" } as const;
-  let values;
-  try {
-    ({ values } = parseArgs({
-      args,
-      options: {
-        json: { type: "boolean", default: false },
-        policies: text,
-        workloads: text,
-        seconds: { ...text, default: DEFAULTS.seconds },
-        loads: { ...text, default: DEFAULTS.loads },
-        deadline: { ...text, default: DEFAULTS.deadline },
-        users: { ...text, default: DEFAULTS.users },
-        nodes: { ...text, default: DEFAULTS.nodes },
-        pace: { ...text, default: DEFAULTS.pace },
-        seed: { ...text, default: DEFAULTS.seed },
-      },
-    }));
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
+  const values = readValues(args, {
+    json: { type: "boolean", default: false },
+    policies: text,
+    workloads: text,
+    seconds: { ...text, default: DEFAULTS.seconds },
+    loads: { ...text, default: DEFAULTS.loads },
+    deadline: { ...text, default: DEFAULTS.deadline },
+    users: { ...text, default: DEFAULTS.users },
+    nodes: { ...text, default: DEFAULTS.nodes },
+    pace: { ...text, default: DEFAULTS.pace },
+    seed: { ...text, default: DEFAULTS.seed },
+  });
   return {
     json: values.json,
-    seconds: whole("--seconds", values.seconds, LEAST_SECONDS, MOST.seconds),
+    seconds: wholeNumber("--seconds", values.seconds, LEAST_SECONDS, MOST.seconds),
     policies: named("--policies", values.policies, LIVE_POLICIES, ({ name }) => name),
     shapes: named("--workloads", values.workloads, SHAPES, (name) => name),
     loads: values.loads.split(",").map((one) => load(one)),
-    deadlineMs: whole("--deadline", values.deadline, 1, MOST.deadlineMs),
-    users: whole("--users", values.users, 1, MOST.users),
-    nodes: whole("--nodes", values.nodes, 1, MOST.nodes),
-    pace: whole("--pace", values.pace, 1, MOST.pace),
-    seed: whole("--seed", values.seed, 0, MOST.seed),
+    deadlineMs: wholeNumber("--deadline", values.deadline, 1, MOST.deadlineMs),
+    users: wholeNumber("--users", values.users, 1, MOST.users),
+    nodes: wholeNumber("--nodes", values.nodes, 1, MOST.nodes),
+    pace: wholeNumber("--pace", values.pace, 1, MOST.pace),
+    seed: wholeNumber("--seed", values.seed, 0, MOST.seed),
   };
 }
 
@@ -83,10 +72,4 @@ function load(text: string): number {
   const value = text.trim() === "" ? Number.NaN : Number(text);
   if (value > 0 && value <= MOST.load) return value;
   throw new UsageError(`--loads takes numbers above 0 and up to ${MOST.load}, with commas; not ${text || "nothing"}`);
-}
-
-function whole(argument: string, text: string, least: number, most: number): number {
-  const value = text.trim() === "" ? Number.NaN : Number(text);
-  if (Number.isInteger(value) && value >= least && value <= most) return value;
-  throw new UsageError(`${argument} takes a whole number from ${least} to ${most}, not ${text || "nothing"}`);
 }

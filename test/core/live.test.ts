@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { UsageError } from "../../bench/command-line/options.ts";
 import { errorOf, figuresOf } from "../../bench/live/comparison.ts";
-import { readOptions, UsageError } from "../../bench/live/options.ts";
+import { readOptions } from "../../bench/live/options.ts";
 import { edgeTimes, nodeTimes, type Measured, type NodeRow } from "../../bench/live/plant.ts";
 import { LIVE_POLICIES, queryOf, type LivePolicy } from "../../bench/live/policies.ts";
 import { statusOfProblem } from "../../bench/live/service.ts";
