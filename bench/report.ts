@@ -10,7 +10,7 @@
 import { globSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, platform, totalmem } from "node:os";
 import path from "node:path";
-import { parseArgs } from "node:util";
+import { readValues, runCommand, UsageError } from "./command-line/options.ts";
 import { aheadPicture } from "./reporting/ahead-picture.ts";
 import { compareCell, type ComparedCell } from "./reporting/comparison.ts";
 import { cellsDocument, readme } from "./reporting/document.ts";
@@ -26,16 +26,7 @@ import { fingerprint, fullGrid } from "./sim/grid.ts";
 const ROOT = path.join(import.meta.dirname, "..");
 const SCENE_POLICIES = ["dystri", "greedy+drop", "static-best", "static-fast"];
 
-/** Nothing to report, or a mistake of whoever called. */
-class UsageError extends Error {}
-
-try {
-  await main(process.argv.slice(2));
-} catch (error) {
-  if (!(error instanceof UsageError)) throw error;
-  console.error(`bench:report: ${error.message}`);
-  process.exitCode = 2;
-}
+await runCommand("bench:report", main);
 
 async function main(args: string[]): Promise<void> {
   const { from, to } = readOptions(args);
@@ -118,15 +109,11 @@ async function main(args: string[]): Promise<void> {
 }
 
 function readOptions(args: string[]): { from: string; to: string } {
-  try {
-    const { values } = parseArgs({ args, options: { from: { type: "string" }, to: { type: "string" } } });
-    return {
-      from: path.resolve(values.from ?? path.join(ROOT, ".dystri", "bench", "sim")),
-      to: path.resolve(values.to ?? path.join(ROOT, "bench", "report")),
-    };
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
+  const { from, to } = readValues(args, { from: { type: "string" }, to: { type: "string" } });
+  return {
+    from: path.resolve(from ?? path.join(ROOT, ".dystri", "bench", "sim")),
+    to: path.resolve(to ?? path.join(ROOT, "bench", "report")),
+  };
 }
 
 function mainOf(sets: readonly ResultSet[]): ResultSet | undefined {
