@@ -47,7 +47,8 @@ export class UserController extends DurableObject<UserControllerEnv> implements 
   /** Decides from memory: no storage, no call to anyone. An old view is refreshed after the answer has left. */
   async plan(question: JsonText<PlanRequest>, reports: JsonText<Report[]> | null): Promise<JsonText<PlanReply>> {
     const now = this.#clock.arrive();
-    if (reports !== null) this.#learn(reports, now);
+    // Undefined where a caller of an earlier deployment asks.
+    if (reports) this.#learn(reports, now);
     const request = fromJsonText(question);
     if (!this.#knows(request.secretDigest)) {
       return toJsonText({ ok: false, code: "unauthenticated", detail: "the API key is missing or not valid" });
