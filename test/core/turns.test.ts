@@ -112,6 +112,24 @@ describe("turns", () => {
     turns.release(holder);
   });
 
+  test("whoever gives the processor back waits for the handing over where somebody waits, and for nothing where nobody does", async () => {
+    const [first, second] = [turn("first", 10), turn("second", 20)];
+    const turns = turnsWith(first, second);
+    await turns.acquire(first);
+    let held = false;
+    const waiting = turns.acquire(second).then((holds) => (held = holds));
+    turns.release(first);
+    // Other events come in before the next has it.
+    await Promise.resolve();
+    expect(held).toBe(false);
+    await first.handover;
+    await waiting;
+    expect(held).toBe(true);
+    turns.release(second);
+    expect(second.handover).toBeNull();
+    expect(turns.running).toBe(false);
+  });
+
   test("work whose deadline is long past belongs to nobody and is reaped", () => {
     const turns = turnsWith(turn("old", 10), turn("new", 5000));
     turns.reap(2000);
