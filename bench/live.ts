@@ -118,8 +118,8 @@ async function measure(
   // The controllers meet the nodes, workerd compiles what it will.
   const first = traceOf({ shape: "poisson", ...FIRST, leadMs: 0, seed: WARM_UP.seed });
   for (const one of [saturated, service]) await offer(first, DYSTRI, one);
-  const settle: Settle = async (policy, bestPerS, untilMs, seen) => {
-    const light = { shape: "poisson", perS: SETTLE.load * bestPerS, leadMs: 0, untilMs } as const;
+  const settle: Settle = async (policy, mostPerS, untilMs, seen) => {
+    const light = { shape: "poisson", perS: SETTLE.load * mostPerS, leadMs: 0, untilMs } as const;
     await offer(traceOf({ ...light, seed: SETTLE.seed }), policy, service, seen);
   };
   const calibration = await calibrate(saturated, service, users, nodes, 1000 * BUSY_SHARE * seconds, settle);

@@ -20,10 +20,10 @@ const PATIENT_MS = 2000;
 /** Of moderate load at the edge, then on nodes. */
 const SETTLE_MS = 2000;
 
-/** Offers a moderate load, given what the service lets through; `seen` is told of every answer. */
+/** Offers a moderate load, given what the service lets through of it; `seen` is told of every answer. */
 export type Settle = (
   policy: LivePolicy,
-  bestPerS: number,
+  mostPerS: number,
   forMs: number,
   seen: (request: Offered, reply: InferReply) => void,
 ) => Promise<void>;
@@ -63,8 +63,12 @@ export async function calibrate(
     (1000 * users.length) / users.reduce((sum, { application }) => sum + (eachMs.get(application.name) ?? 0), 0);
   const [bestPerS, fastPerS] = [perSOf(bestMs), perSOf(fastMs)];
   const runs: NodeRun[] = [];
-  for (const policy of [STATIC_FAST, STATIC_BEST]) {
-    await settle(policy, bestPerS, SETTLE_MS, ({ user }, { node, exit, compute_ms }) => {
+  // Each at its own capacity: what is learnt of the edge would be too little at a load that is moderate for slow nodes.
+  for (const [policy, perS] of [
+    [STATIC_FAST, fastPerS],
+    [STATIC_BEST, bestPerS],
+  ] as const) {
+    await settle(policy, perS, SETTLE_MS, ({ user }, { node, exit, compute_ms }) => {
       if (node === null || compute_ms === undefined) return;
       runs.push({ node, application: user.application.name, rung: exit - 1, computeMs: compute_ms });
     });

@@ -28,8 +28,9 @@ export function inferRoutes(catalogue: Catalogue): Hono<AppEnv> {
     const deadline = readDeadline(carriers, application.deadline);
     const { wishes, topK, explain } = readWishes(carriers, application);
     const context = serveContext(c);
-    admit(caller.controller, deadline.deadlineMs, context.clock.now());
     const body = await context.clock.settled(readBytes(c.req.raw));
+    // Not before: a reply that overtakes the body ends the connection, and what the client is still sending breaks on it.
+    admit(caller.controller, deadline.deadlineMs, context.clock.now());
     const input = await readInput(application, c.req.header("content-type") ?? null, body);
     const served = await serve(context, {
       controller: caller.controller,
