@@ -79,7 +79,7 @@ export class Turns {
     this.queue.remove(turn.id);
     if (this.#holder !== turn) return;
     this.#free();
-    // Every timer enters the isolate once more, which costs about as much as a small stage.
+    // A timer enters the isolate once more: none where it would wake nobody.
     if (this.#next()) this.#handOver(turn);
   }
 
