@@ -6,7 +6,8 @@ import type { Machine } from "./machine.ts";
 
 /**
  * An option with what weighing it takes. `predictedMs` expected and `tailMs` the upper estimate, both from asking for it to
- * holding its answer; `idleMs` the expected time with nothing queued; `cost` the machine's time it uses at its price.
+ * holding its answer; `idleMs` the expected time with nothing queued; `cost` the machine's time it uses at its price, and what
+ * asking it costs.
  */
 export type Candidate = Option & {
   index: number;
@@ -87,11 +88,11 @@ function candidate(
   profileMs: number,
   journey: Journey,
 ): Candidate {
-  const { slowdown, tail, aheadMs, price } = machine;
+  const { slowdown, tail, aheadMs, price, askingCost } = machine;
   const machineMs = slowdown * profileMs;
   const busyMs = slowdown * (aheadMs + profileMs);
   const predictedMs = expectedMs(machine, profileMs, journey);
-  const cost = price * machineMs;
+  const cost = price * machineMs + askingCost;
   return {
     rung,
     minRung: from === "input" ? 0 : from + 1,

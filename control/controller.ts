@@ -5,7 +5,7 @@
 import type { Application } from "../protocol/application.ts";
 import type { ControllerExchange, ExchangeReply, NodeEntry, UserStanding } from "../protocol/fleet.ts";
 import type { Insight } from "../protocol/insight.ts";
-import type { EdgeView, Leg, Plan, PlanReply, PlanRequest, Report } from "../protocol/plan.ts";
+import type { Leg, Plan, PlanReply, PlanRequest, Report } from "../protocol/plan.ts";
 import { seenService, type SeenService } from "./device.ts";
 import { exitEvidence } from "./exit-evidence.ts";
 import { FleetBelief, type FleetSnapshot, type NodeWork } from "./fleet.ts";
@@ -130,12 +130,12 @@ export class Controller {
   }
 
   /** What a reply tells the user's device, so that it can judge whether to ask again. */
-  seen({ application: name, edge, remainingMs }: PlanRequest, planId: string, now: number): SeenService {
-    const application = this.#applications.get(name);
+  seen(request: PlanRequest, planId: string, now: number): SeenService {
+    const application = this.#applications.get(request.application);
     if (!application) return [];
     const estimate = this.#edge.get(application.platform) ?? NEW_EDGE_ESTIMATE;
-    const nodes = this.#machines(this.#fleet.known(now), application, planId, remainingMs, now);
-    return seenService(application, this.#edgeMachine(application, estimate, edge, now), nodes);
+    const nodes = this.#machines(this.#fleet.known(now), application, planId, request, now);
+    return seenService(application, this.#edgeMachine(application, estimate, request, now), nodes);
   }
 
   insight(now: number): Insight {
@@ -170,8 +170,8 @@ export class Controller {
       planId,
       remainingMs: request.remainingMs,
       wishes: request.wishes,
-      home: this.#edgeMachine(application, estimate, request.edge, now),
-      away: this.#nodeMachines(application, planId, request.remainingMs, now),
+      home: this.#edgeMachine(application, estimate, request, now),
+      away: this.#nodeMachines(application, planId, request, now),
       evidence: request.evidence ?? [],
       weight: this.#standing.weight,
       hedging: this.#mayHedge(request),
@@ -179,7 +179,7 @@ export class Controller {
     };
     let reply = makePlan(input);
     if (!reply.ok && reply.code === "deadline_unmeetable" && now - this.#probedAt >= EDGE_PROBE_EVERY_MS) {
-      const probe = makePlan({ ...input, home: this.#edgeMachine(application, NEW_EDGE_ESTIMATE, request.edge, now) });
+      const probe = makePlan({ ...input, home: this.#edgeMachine(application, NEW_EDGE_ESTIMATE, request, now) });
       if (probe.ok) {
         // Planned as if the edge were fast; what is believed of it is what its isolate must hear.
         const { slowdown } = edgeSpeed(estimate, now);
@@ -190,29 +190,37 @@ export class Controller {
     return reply;
   }
 
-  #edgeMachine(application: Application, estimate: EdgeEstimate, view: EdgeView | undefined, now: number): Machine {
+  #edgeMachine(application: Application, estimate: EdgeEstimate, request: PlanRequest, now: number): Machine {
+    const { edge: view } = request;
     const speed = edgeSpeed(estimate, now);
     const aheadMs = view ? Math.max(0, view.aheadMs - view.ageMs / speed.slowdown) : 0;
     const price = userPrice(view?.price ?? 0, this.#standing.edgeUse, this.#standing.debt);
-    return edgeMachine(application, speed, aheadMs, price);
+    return edgeMachine(application, speed, aheadMs, price, this.#threadPrice(request));
+  }
+
+  /** Who uses the edge more than others pays more for the front's thread as well. */
+  #threadPrice({ threadPrice = 0 }: PlanRequest): number {
+    return userPrice(threadPrice, this.#standing.edgeUse, this.#standing.debt);
   }
 
   /** Two of the live nodes that serve the application, drawn by the plan's name: with old views everybody's best is the same one. */
-  #nodeMachines(application: Application, planId: string, remainingMs: number, now: number): Machine[] {
-    return this.#machines(this.#fleet.candidates(now).nodes, application, planId, remainingMs, now);
+  #nodeMachines(application: Application, planId: string, request: PlanRequest, now: number): Machine[] {
+    return this.#machines(this.#fleet.candidates(now).nodes, application, planId, request, now);
   }
 
   #machines(
     entries: NodeEntry[],
     application: Application,
     planId: string,
-    remainingMs: number,
+    request: PlanRequest,
     now: number,
   ): Machine[] {
+    const threadPrice = this.#threadPrice(request);
     const nodes = entries.filter((entry) => application.name in entry.registration.applications);
     return drawn(nodes, planId).map((entry) => {
-      const aheadMs = this.#fleet.aheadMs(entry.node, remainingMs, now);
-      return nodeMachine(entry, application, this.#link(entry.node, now), aheadMs, this.#nodePrice(entry, now));
+      const aheadMs = this.#fleet.aheadMs(entry.node, request.remainingMs, now);
+      const price = this.#nodePrice(entry, now);
+      return nodeMachine(entry, application, this.#link(entry.node, now), aheadMs, price, threadPrice);
     });
   }
 

@@ -126,6 +126,7 @@ export class DeviceController {
       at: tier === "node" ? { tier, node } : { tier },
       slowdown,
       tail: 1 + caution * (tail - 1),
+      askingCost: 0,
       aheadMs,
       price: price * (Number.isFinite(ageMs) ? 2 ** (-ageMs / BELIEF_HALVES_MS) : 0),
       journeyMs: (bytes) => {

@@ -34,12 +34,12 @@ const FADE = 0.995;
 /** Of the recent ratio: about ten runs. */
 const RECENT_FADE = 0.9;
 /** What the recent ratio says is forgotten at this rate: a slow moment must not keep work away for good. */
-const RECENT_LIFE_MS = 30_000;
+const RECENT_LIFE_MS = 5_000;
 /**
  * And with time: what was slow is forgotten at this rate whether or not anybody goes there. Otherwise a slow spell rules a
  * machine out, so nobody measures it, so it stays ruled out.
  */
-const LIFE_MS = 20_000;
+const LIFE_MS = 5_000;
 /** A single run moves the spread by at most so many deviations, or one stall would rule out everything tight. */
 const MOST_DEVIATIONS = 4;
 /** Measured milliseconds a fit must rest on before it is believed: ticks are whole milliseconds, stages take fractions. */

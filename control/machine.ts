@@ -20,14 +20,28 @@ export type Machine = {
   aheadMs: number;
   /** Per millisecond of the machine's time, in accuracy, as this user pays it. */
   price: number;
+  /** Of asking it at all, in accuracy: what that takes of the asking front's own thread. */
+  askingCost: number;
   /** There and back for so many bytes, without queue and compute: expected, and the upper estimate. */
   journeyMs: (bytes: number) => { meanMs: number; tailMs: number };
   /** Profile milliseconds to the answer of `rung` from there; null where this machine cannot. */
   profileMs: (rung: number, from: From) => number | null;
 };
 
-/** The edge of an application's platform. It is called on the spot: what travels to it costs nothing that depends on size. */
-export function edgeMachine(application: Application, speed: EdgeSpeed, aheadMs: number, price: number): Machine {
+/** Of the asking front's thread, beside the stages themselves: a call of the edge, and of a node through its gateway (`npm run bench:thread`). */
+const EDGE_CALL_MS = 0.3;
+const NODE_CALL_MS = 0.7;
+
+/**
+ * The edge of an application's platform. Its stages run on the asking front's own thread, or on one like it: where a
+ * millisecond of that has a price, they cost it as well. It is called on the spot: what travels to it costs nothing that depends on size. */
+export function edgeMachine(
+  application: Application,
+  speed: EdgeSpeed,
+  aheadMs: number,
+  price: number,
+  threadPrice = 0,
+): Machine {
   const profile = edgeProfile(application);
   const journey = { meanMs: speed.overheadMs, tailMs: speed.overheadMs + speed.spreadMs };
   return {
@@ -35,7 +49,8 @@ export function edgeMachine(application: Application, speed: EdgeSpeed, aheadMs:
     slowdown: speed.slowdown,
     tail: speed.tail,
     aheadMs,
-    price,
+    price: price + threadPrice,
+    askingCost: EDGE_CALL_MS * threadPrice,
     journeyMs: () => journey,
     profileMs: (rung, from) => onWay(profile, rung, from),
   };
@@ -51,6 +66,7 @@ export function deviceMachine(application: Application, slowdown: number, aheadM
     tail: 1.1,
     aheadMs,
     price,
+    askingCost: 0,
     journeyMs: () => journey,
     profileMs: (rung, from) => onWay(profile, rung, from),
   };
@@ -63,6 +79,7 @@ export function nodeMachine(
   link: LinkEstimate,
   aheadMs: number,
   price: number,
+  threadPrice = 0,
 ): Machine {
   const { registration, load, node } = entry;
   const served = registration.applications[application.name];
@@ -74,6 +91,7 @@ export function nodeMachine(
     tail: load.tail,
     aheadMs: aheadMs / load.slowdown,
     price,
+    askingCost: NODE_CALL_MS * threadPrice,
     journeyMs: (bytes) => ({ meanMs: linkMeanMs(link, bytes), tailMs: linkUpperMs(link, bytes) }),
     profileMs: (rung, from) => onWay(profile, rung, from),
   };

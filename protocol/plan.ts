@@ -107,6 +107,8 @@ export type PlanRequest = {
   wishes: Wishes;
   /** The last view of the inference isolate this caller saw, with its own calls outstanding since counted in `aheadMs`. */
   edge?: EdgeView;
+  /** Of a millisecond of the asking front's own thread, in accuracy; absent while there is enough of it. */
+  threadPrice?: number;
   /** Exits already finished elsewhere (the caller's device). */
   evidence?: ExitResult[];
   /** Ask for `Plan.explanation`. */

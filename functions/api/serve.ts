@@ -4,7 +4,7 @@ import type { Plan, PlanReply, PlanRequest } from "../../protocol/plan.ts";
 import { userController } from "../stubs.ts";
 import { Attempt } from "./attempt.ts";
 import { edgeView } from "./edge-views.ts";
-import { answered } from "./front.ts";
+import { threadPrice } from "./front.ts";
 import { REPORT_WITHIN_MS, ReportBox } from "./report-box.ts";
 import type { ServeContext, ServeRequest, Served } from "./served.ts";
 
@@ -30,6 +30,7 @@ export async function askController(
 ): Promise<Plan> {
   const { env, clock } = context;
   const view = edgeView(request.application.platform, clock.now());
+  const price = threadPrice(request.application, clock.now());
   const question: PlanRequest = {
     application: request.application.name,
     secretDigest: request.secretDigest,
@@ -37,6 +38,7 @@ export async function askController(
     wishes: request.wishes,
     ...(request.explain ? { explain: true } : {}),
     ...(view ? { edge: view } : {}),
+    ...(price > 0 ? { threadPrice: price } : {}),
   };
   const told = reports.take(request.controller, clock.now());
   const ask = (): Promise<PlanReply> => userController(env, request.controller).plan(question);
@@ -44,9 +46,7 @@ export async function askController(
   try {
     // A stub that failed may stay broken: the one retry asks a new one. Planning changes nothing that a repeat could harm;
     // reports might be learnt from twice, so they are not repeated.
-    const askedAt = clock.now();
     reply = await clock.settled(userController(env, request.controller).plan(question, told).catch(ask));
-    answered(request.controller, askedAt, clock.now());
   } catch (cause) {
     throw new DystriError("internal", "the user's controller did not answer", {}, cause);
   }

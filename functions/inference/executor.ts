@@ -16,7 +16,7 @@ import { MAX_EDGE_JOBS } from "../../protocol/limits.ts";
 import type { ExitResult } from "../../protocol/plan.ts";
 import type { StageRunner, StageState } from "../../runtime/stage-runner.ts";
 import { PlannedTime } from "./planned-time.ts";
-import { Turns, type Turn } from "./turns.ts";
+import { Turns, type StageEnd, type Turn } from "./turns.ts";
 
 /** What the executor needs of the runtime: `load` is slow at first, and rejects for good once it has failed. */
 export type RunnerSource = {
@@ -45,6 +45,8 @@ type Run = {
   ahead: Ahead;
   /** Profile work done. */
   profileMs: number;
+  /** How it ended; null before that, and where it was interrupted. */
+  end: Exclude<EdgeStep, { kind: "run" }> | { kind: "failed"; rung: number; cause: unknown } | null;
 };
 
 /** What a job waited for: the load predicted at its arrival, and all profile work done by then, its own and others'. */
@@ -113,7 +115,8 @@ export class Executor {
       begun: false,
       interruption: null,
       wake: null,
-      waiting: false,
+      stage: null,
+      running: false,
       handover: null,
     };
     queue.insert(turn);
@@ -122,7 +125,7 @@ export class Executor {
     const ahead: Ahead = { waitedMs: cold ? aheadMs : 0, doneMs: this.#doneMs };
     const result = this.#begin(job, application.name, turn, ahead, progress, bill).finally(() => {
       clearTimeout(expiry);
-      this.#turns.release(turn);
+      queue.remove(turn.id);
       if (queue.length === 0) admission.idle();
       admission.settle(bill, this.#time.now());
     });
@@ -160,37 +163,43 @@ export class Executor {
         aheadMs: this.#aheadMs(ahead, 0),
       };
     }
-    return this.#run({ job, runner, state, turn, progress, bill, ahead, profileMs: 0 });
+    return this.#run({ job, runner, state, turn, progress, bill, ahead, profileMs: 0, end: null });
   }
 
   /** Stage after stage until the plan, time, the caller or a failure ends it. */
   async #run(run: Run): Promise<RunResult> {
-    const { turn, runner, progress } = run;
-    while (await this.#turns.acquire(turn)) {
-      // From here to release or requeue nothing else in the isolate runs: a stage settles within its own event.
-      let step = this.#decide(run);
-      if (step.kind === "run") {
-        try {
-          await this.#runStage(run, step.rung);
-        } catch (cause) {
-          this.#turns.release(turn);
-          const failure = `${rungAt(runner.application, step.rung).stage}: ${messageOf(cause)}`;
-          if (progress.exits.length > 0) return { ...this.#result(run, "late"), failure };
-          throw asDystriError(cause) ?? new DystriError("internal", failure, {}, cause);
-        }
-        this.#admission.offerNext(askOf(run), this.#time.now());
-        step = this.#decide(run);
+    await this.#turns.run(run.turn, () => this.#advance(run));
+    const { end, progress, runner } = run;
+    if (end === null) return this.#result(run, endOf(run.turn));
+    if (end.kind === "escalate") return this.#escalation(run, end.option);
+    if (end.kind !== "failed") return this.#result(run, end.kind);
+    const failure = `${rungAt(runner.application, end.rung).stage}: ${messageOf(end.cause)}`;
+    if (progress.exits.length > 0) return { ...this.#result(run, "late"), failure };
+    throw asDystriError(end.cause) ?? new DystriError("internal", failure, {}, end.cause);
+  }
+
+  /** The next stage, if the plan wants one and time allows. Nothing else in the isolate runs meanwhile. */
+  async #advance(run: Run): Promise<StageEnd> {
+    let step = this.#decide(run);
+    let ranMs = 0;
+    if (step.kind === "run") {
+      const { rung } = step;
+      try {
+        ranMs = await this.#runStage(run, rung);
+      } catch (cause) {
+        run.end = { kind: "failed", rung, cause };
+        return { ranMs, ended: true };
       }
-      if (step.kind === "run") {
-        turn.workMs = this.#admission.queuedMs(step.workMs);
-        this.#turns.requeue(turn);
-        continue;
-      }
-      this.#turns.release(turn);
-      if (step.kind === "escalate") return this.#escalation(run, step.option);
-      return this.#result(run, step.kind);
+      this.#admission.offerNext(askOf(run), this.#time.now());
+      step = this.#decide(run);
     }
-    return this.#result(run, endOf(turn));
+    if (step.kind === "run") run.turn.workMs = this.#admission.queuedMs(step.workMs);
+    else {
+      run.end = step;
+      // At once: the continuation of its own request may be some events away, and the time until then is nobody's work.
+      if (this.#turns.queue.length === 0) this.#admission.idle();
+    }
+    return { ranMs, ended: step.kind !== "run" };
   }
 
   /** A rung that no longer fits is stepped down, for good. */
@@ -200,7 +209,8 @@ export class Executor {
     return step;
   }
 
-  async #runStage(run: Run, rung: number): Promise<void> {
+  /** Resolves with its profile work. */
+  async #runStage(run: Run, rung: number): Promise<number> {
     const { runner, state, job, progress } = run;
     const profileMs = rungAt(runner.application, rung).referenceMs.edge;
     const beganAt = this.#time.now();
@@ -212,6 +222,7 @@ export class Executor {
     run.bill.usedMs += predictedMs;
     run.profileMs += profileMs;
     forgetUnneeded(run);
+    return profileMs;
   }
 
   async #escalation(run: Run, option: number): Promise<RunResult> {

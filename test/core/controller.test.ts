@@ -156,6 +156,27 @@ describe("Controller", () => {
     expect(goal({ nodeUse: 0 })).toBe("node node stop");
   });
 
+  test("where the front's thread is dear nobody goes on, at the edge or to a node, and the heavy stop first", () => {
+    const way = (threadPrice: number, over: Partial<UserStanding> = {}, firstMs = 0.3): string => {
+      const application = ladder();
+      application.rungs[0] = { ...application.rungs[0]!, referenceMs: { edge: firstMs, node: 0.2 } };
+      const controller = new Controller("u", [application], null);
+      controller.absorb({ kind: "view", view: view(), standing: { ...standing, ...over } }, 0);
+      const { reply } = controller.plan({ ...request, threadPrice }, 1, "p");
+      if (!reply.ok) throw new Error(reply.detail);
+      const { options, first, next } = reply.plan;
+      const place = (step: number | "stop"): string => (step === "stop" ? "stop" : (options[step]?.at.tier ?? ""));
+      return `${place(first)}: ${next[0]?.map(place).join(" ")}`;
+    };
+    expect(way(0)).toBe("edge: node node stop");
+    // No gain is worth that; some call is needed for any answer, and the one that takes least of the thread is made.
+    expect(way(20)).toBe("edge: stop stop stop");
+    expect(way(20, {}, 1)).toBe("node: stop stop stop");
+    // Two calls cost more than one: who needs the node anyway goes there at once. Who uses more than others pays more.
+    expect(way(0.08)).toBe("node: node node stop");
+    expect(way(0.08, { edgeUse: 4 })).toBe("node: node stop stop");
+  });
+
   test("a price that has not been heard of for long rises until nothing is bought at it", () => {
     const controller = withView(0);
     const reported = (now: number) => controller.report(report([], { nodes: [nodeView("n1", { seq: 2 + now })] }), now);

@@ -30,7 +30,7 @@ export function inferRoutes(catalogue: Catalogue): Hono<AppEnv> {
     const context = serveContext(c);
     const body = await context.clock.settled(readBytes(c.req.raw));
     // Not before: a reply that overtakes the body ends the connection, and what the client is still sending breaks on it.
-    admit(caller.controller, deadline.deadlineMs, context.clock.now());
+    admit(context, caller.controller, deadline.deadlineMs);
     const input = await readInput(application, c.req.header("content-type") ?? null, body);
     const served = await serve(context, {
       controller: caller.controller,

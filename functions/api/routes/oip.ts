@@ -57,7 +57,7 @@ async function infer(c: AppContext, catalogue: Catalogue): Promise<Response> {
   const carriers = carriersOf(c, request.parameters);
   const deadline = readDeadline(carriers, application.deadline);
   const { wishes, explain } = readWishes(carriers, application);
-  admit(caller.controller, deadline.deadlineMs, context.clock.now());
+  admit(context, caller.controller, deadline.deadlineMs);
   const served = await serve(context, {
     controller: caller.controller,
     secretDigest: caller.secretDigest,
