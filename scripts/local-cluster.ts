@@ -34,6 +34,8 @@ export type ClusterOptions = {
   extraWorkers?: string[];
   /** Lets extra Workers use flags of workerd that are experimental, such as unsafe_module. Default false. */
   experimental?: boolean;
+  /** V8's flags instead of those of scripts/workerd-config. */
+  v8Flags?: readonly string[];
   /** Waits until readiness says that models are warm. Default true. */
   warm?: boolean;
   /** Told what is going on, a short line at a time. */
@@ -162,7 +164,7 @@ export class LocalCluster {
   }
 
   async #startWorkerd(port: number): Promise<void> {
-    const { stateDir, vars = {}, extraWorkers = [], experimental = false, onLog } = this.#options;
+    const { stateDir, vars = {}, v8Flags, extraWorkers = [], experimental = false, onLog } = this.#options;
     const extra = this.#bundles.filter(({ config }) => extraWorkers.includes(config)).map(({ spec }) => spec.name);
     const sockets = [
       { name: "api", address: `${HOST}:${port}`, service: this.#bundles[0]!.spec.name },
@@ -170,7 +172,8 @@ export class LocalCluster {
     ];
     const config = path.join(stateDir, "workerd.capnp");
     const storageFolder = this.objectsFolder;
-    await writeFile(config, workerdConfig(this.#bundles, { configFolder: stateDir, storageFolder, vars, sockets }));
+    const options = { configFolder: stateDir, storageFolder, vars, sockets, ...(v8Flags && { v8Flags }) };
+    await writeFile(config, workerdConfig(this.#bundles, options));
     this.#workerd = await startWorkerd(
       config,
       sockets.map((socket) => socket.name),

@@ -14,18 +14,19 @@ export type WorkerdOptions = {
   vars: Record<string, string>;
   /** One HTTP socket each; the address is "127.0.0.1:8787" or with port 0 for a free one. */
   sockets: { name: string; address: string; service: string }[];
+  /** V8's, for every isolate. V8_FLAGS where absent. */
+  v8Flags?: readonly string[];
 };
 
 /** Workers have no business outside: a fetch to any address fails. */
 const OUTBOUND = "no-network";
 const STORAGE = "objects-on-disk";
 /**
- * The collector's way. What Workers hold of the runtime (requests, responses, headers, streams) dies in full collections
- * only. Left alone, V8 makes one in some thousand requests, and it stops everybody for 70 to 350 ms: at 250 requests a second
- * that was the whole of 2 % of misses at 100 ms. Always in full, over a nursery of fixed size, it takes 5 to 13 ms every few
- * hundred requests (docs/decisions/0008-collector.md).
+ * What Workers hold of the runtime (requests, responses, headers, streams) dies in full collections only. Left alone, V8
+ * makes one in some thousand requests, which stops everybody for longer than many deadlines. Always in full, over a nursery
+ * of fixed size, collections are short and many (docs/decisions/0008-one-thread.md, `npm run bench:thread`).
  */
-const V8_FLAGS = ["--gc-global", "--min-semi-space-size=8", "--max-semi-space-size=8"];
+export const V8_FLAGS: readonly string[] = ["--gc-global", "--min-semi-space-size=8", "--max-semi-space-size=8"];
 
 /**
  * The configuration. Secrets are not in it: workerd reads each from the environment variable of its name. Throws when
@@ -46,7 +47,7 @@ export function workerdConfig(bundles: Bundle[], options: WorkerdOptions): strin
 const config :Workerd.Config = (
   services = ${list(services, 1)},
   sockets = ${list(sockets, 1)},
-  v8Flags = ${list(V8_FLAGS.map(text), 1)},
+  v8Flags = ${list((options.v8Flags ?? V8_FLAGS).map(text), 1)},
 );
 `;
 }
@@ -107,7 +108,7 @@ function checkBindings(bundles: Bundle[]): void {
   }
 }
 
-function list(items: string[], depth: number): string {
+function list(items: readonly string[], depth: number): string {
   const indent = "  ".repeat(depth);
   return items.length === 0 ? "[]" : `[\n${items.map((item) => `${indent}  ${item},\n`).join("")}${indent}]`;
 }

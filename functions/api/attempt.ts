@@ -33,7 +33,10 @@ export class Attempt {
     const { clock, signal } = this.#context;
     const machine = this.#machine;
     const gone = Promise.withResolvers<Event>();
-    const abort = (): void => gone.resolve(() => machine.cancelled());
+    const abort = (): void => {
+      console.log(JSON.stringify({ event: "client_left", component: "api" }));
+      gone.resolve(() => machine.cancelled());
+    };
     signal.addEventListener("abort", abort, { once: true });
     if (signal.aborted) abort();
     try {
