@@ -5,7 +5,7 @@
  *
  *     npm run bench:live                    everything within 90 s          --json    one object and nothing else
  *     … --seconds 300  --loads 0.3,1,1.5  --workloads poisson,mmpp2  --policies dystri,greedy
- *     … --deadline 100  --users 7  --nodes 2  --pace 4  --seed 1
+ *     … --deadline 100  --users 7  --nodes 2  --pace 4  --seed 1  --rate 180: requests/s of load 1, instead of what is measured
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
@@ -92,7 +92,7 @@ function checkTime({ seconds, policies, shapes, loads }: Options): void {
 
 async function measure(
   cluster: LocalCluster,
-  { policies, shapes, loads, deadlineMs, seed, seconds, users: count }: Options,
+  { policies, shapes, loads, ratePerS, deadlineMs, seed, seconds, users: count }: Options,
   samples: ReadonlyMap<string, Samples>,
   endsAt: number,
   say: (line: string) => void,
@@ -124,13 +124,14 @@ async function measure(
   };
   const calibration = await calibrate(saturated, service, users, nodes, 1000 * BUSY_SHARE * seconds, settle);
   const { bestPerS, fastPerS } = calibration;
+  const loadOnePerS = ratePerS ?? bestPerS;
   say(
-    `closed loop: ${bestPerS.toFixed(0)} requests/s with the deepest rung on ${nodes.length} nodes (load 1), ` +
-      `${fastPerS.toFixed(0)} with the first at the edge`,
+    `closed loop: ${bestPerS.toFixed(0)} requests/s with the deepest rung on ${nodes.length} nodes, ` +
+      `${fastPerS.toFixed(0)} with the first at the edge; load 1 is ${loadOnePerS.toFixed(0)} requests/s`,
   );
   // Light loads first: they do not meet what overload leaves behind.
   const cells = loads.toSorted((a, b) => a - b).flatMap((load) => shapes.map((shape) => ({ shape, load })));
-  const perS = WARM_UP.load * bestPerS;
+  const perS = WARM_UP.load * loadOnePerS;
   const warmUp = traceOf({ shape: "poisson", perS, leadMs: 0, untilMs: WARM_UP.ms, seed: WARM_UP.seed });
   const runs: LiveRun[] = [];
   const leftOut: string[] = [];
@@ -140,11 +141,11 @@ async function measure(
       leftOut.push(`${shape}, ${load}x`);
       continue;
     }
-    const trace = traceOf({ shape, perS: load * bestPerS, leadMs: LEAD_SHARE * runMs, untilMs: runMs, seed });
+    const trace = traceOf({ shape, perS: load * loadOnePerS, leadMs: LEAD_SHARE * runMs, untilMs: runMs, seed });
     for (let turn = 0; turn < policies.length; turn++) {
       // Whoever comes first differs from cell to cell.
       const policy = policies[(turn + cell) % policies.length] as LivePolicy;
-      await settle(STATIC_FAST, bestPerS, SETTLE.ms, () => undefined);
+      await settle(STATIC_FAST, loadOnePerS, SETTLE.ms, () => undefined);
       runs.push({ shape, load, policy, trace, offering: await offer(trace, policy, service) });
     }
   }

@@ -11,6 +11,8 @@ export type Options = {
   shapes: readonly Shape[];
   /** Fractions of what the machine answers with the deepest rung on nodes. */
   loads: readonly number[];
+  /** Requests per second that load 1 is; null for what is measured at the start. */
+  ratePerS: number | null;
   deadlineMs: number;
   users: number;
   nodes: number;
@@ -21,7 +23,7 @@ export type Options = {
 
 const DEFAULTS = { seconds: "90", loads: "0.5,1,2.5", deadline: "100", users: "7", nodes: "2", pace: "4", seed: "1" };
 /** Loads stay bounded: this is one machine, and nobody else's. */
-const MOST = { seconds: 600, load: 3, deadlineMs: 1000, users: 64, nodes: 4, pace: 100, seed: 2 ** 31 };
+const MOST = { seconds: 600, load: 3, deadlineMs: 1000, users: 64, nodes: 4, ratePerS: 1000, pace: 100, seed: 2 ** 31 };
 /** Below this nothing but the start would be measured. */
 const LEAST_SECONDS = 40;
 
@@ -34,6 +36,7 @@ export function readOptions(args: string[]): Options {
     workloads: text,
     seconds: { ...text, default: DEFAULTS.seconds },
     loads: { ...text, default: DEFAULTS.loads },
+    rate: text,
     deadline: { ...text, default: DEFAULTS.deadline },
     users: { ...text, default: DEFAULTS.users },
     nodes: { ...text, default: DEFAULTS.nodes },
@@ -46,6 +49,7 @@ export function readOptions(args: string[]): Options {
     policies: named("--policies", values.policies, LIVE_POLICIES, ({ name }) => name),
     shapes: named("--workloads", values.workloads, SHAPES, (name) => name),
     loads: values.loads.split(",").map((one) => load(one)),
+    ratePerS: values.rate === undefined ? null : wholeNumber("--rate", values.rate, 1, MOST.ratePerS),
     deadlineMs: wholeNumber("--deadline", values.deadline, 1, MOST.deadlineMs),
     users: wholeNumber("--users", values.users, 1, MOST.users),
     nodes: wholeNumber("--nodes", values.nodes, 1, MOST.nodes),

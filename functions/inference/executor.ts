@@ -213,11 +213,10 @@ export class Executor {
   async #runStage(run: Run, rung: number): Promise<number> {
     const { runner, state, job, progress } = run;
     const profileMs = rungAt(runner.application, rung).referenceMs.edge;
-    const beganAt = this.#time.now();
     progress.exits.push(await runner.run(state, rung, job.topK));
     const predictedMs = this.#admission.predictedMs(profileMs);
     this.#time.spend(predictedMs);
-    this.#holdUp.stage(beganAt, this.#time.now());
+    this.#holdUp.stage(this.#turns.servingSince, this.#time.now());
     this.#doneMs += profileMs;
     run.bill.usedMs += predictedMs;
     run.profileMs += profileMs;

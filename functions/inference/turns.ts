@@ -52,6 +52,8 @@ export class Turns {
   readonly #time: PlannedTime;
   /** Somebody serves, or has stopped and lets other events in before the next does. */
   #busy = false;
+  /** When whoever serves began, or the last one did. */
+  #servingSince = Number.NEGATIVE_INFINITY;
   /** Counts those who have served: whoever is not the last any more has lost the processor. */
   #shift = 0;
   /** Counts what happens at the processor, so that a waiting job can see that nothing moves. */
@@ -64,6 +66,11 @@ export class Turns {
 
   get running(): boolean {
     return this.#busy;
+  }
+
+  /** Since when no other events have been let in, during a stage and right after it. */
+  get servingSince(): number {
+    return this.#servingSince;
   }
 
   /**
@@ -108,6 +115,7 @@ export class Turns {
   async #serve(server: Turn): Promise<void> {
     const shift = ++this.#shift;
     this.#busy = true;
+    this.#servingSince = this.#time.now();
     let ranMs = 0;
     for (let next = this.#next(); next; next = this.#next()) {
       if (ranMs >= QUANTUM_MS) {

@@ -249,6 +249,7 @@ test.each([
   [["--seconds", "5"], "--seconds takes a whole number from 40 to 600, not 5"],
   [["--policies", "dystri,gie"], "--policies takes dystri, static-fast, "],
   [["--workloads", "gamma"], "--workloads takes poisson, mmpp2, with commas; not gamma"],
+  [["--rate", "0"], "--rate takes a whole number from 1 to 1000, not 0"],
   [["--nope"], "--nope"],
 ])("%j is refused with a reason", (args, reason) => {
   expect(() => readOptions(args)).toThrow(UsageError);

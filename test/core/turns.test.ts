@@ -87,6 +87,20 @@ describe("turns", () => {
     expect(order).toEqual(["late", "late", "late", "late", "early", "early", "late", "late"]);
   });
 
+  test("says since when no other events have been let in: over stages, until a quantum is over", async () => {
+    let at = 100;
+    const turns = new Turns(new PlannedTime(new SystemClock(() => at)), 100);
+    const job = turn("job", 10);
+    turns.queue.insert(job);
+    const since: number[] = [];
+    await turns.run(job, async () => {
+      since.push(turns.servingSince);
+      at += 3;
+      return { ranMs: 3, ended: since.length === 4 };
+    });
+    expect(since).toEqual([100, 100, 106, 106]);
+  });
+
   test("nobody waits for a handing over where nobody else does", async () => {
     const only = turn("only", 10);
     await turnsWith(only).run(only, stages("only", 3, []));
