@@ -94,8 +94,9 @@ async function encodeWay(cluster: LocalCluster, apiKey: string, way: (typeof WAY
   return encodeRequest("POST", url, { authorization: `Bearer ${apiKey}`, "content-type": "image/png" }, body);
 }
 
-const sample = async (): Promise<Uint8Array> =>
-  new Uint8Array(await readFile(path.join(ROOT, "models", APPLICATION, "samples", SAMPLE)));
+async function sample(): Promise<Uint8Array> {
+  return new Uint8Array(await readFile(path.join(ROOT, "models", APPLICATION, "samples", SAMPLE)));
+}
 
 async function closedLoop(connections: Connections, request: Buffer, count: number): Promise<void> {
   let left = count;

@@ -4,7 +4,7 @@ import type { Plan, PlanReply, PlanRequest } from "../../protocol/plan.ts";
 import { userController } from "../stubs.ts";
 import { Attempt } from "./attempt.ts";
 import { edgeView } from "./edge-views.ts";
-import { threadPrice } from "./front.ts";
+import { enter, threadPrice } from "./front.ts";
 import { REPORT_WITHIN_MS, ReportBox } from "./report-box.ts";
 import type { ServeContext, ServeRequest, Served } from "./served.ts";
 
@@ -12,7 +12,16 @@ const reports = new ReportBox();
 
 /** Serves one request. Throws DystriError when there is no answer to give. Reports to the controller after the reply. */
 export async function serve(context: ServeContext, request: ServeRequest): Promise<Served> {
-  const plan = await askController(context, request);
+  const leave = enter();
+  try {
+    const plan = await askController(context, request);
+    return await follow(context, request, plan);
+  } finally {
+    leave();
+  }
+}
+
+async function follow(context: ServeContext, request: ServeRequest, plan: Plan): Promise<Served> {
   const attempt = new Attempt(context, request, plan);
   try {
     await attempt.follow();

@@ -2,7 +2,7 @@
 import { describe, expect, test, vi } from "vitest";
 import { FrontLoad } from "../../control/front-load.ts";
 import { edgeBounds } from "../../control/price.ts";
-import { admit, threadPrice } from "../../functions/api/front.ts";
+import { admit, enter, threadPrice } from "../../functions/api/front.ts";
 import { SystemClock } from "../../protocol/clock.ts";
 import { ladder } from "../support/ladder.ts";
 
@@ -134,6 +134,10 @@ test("the front measures its passes by zero timers, asks its price, and tells wh
     const held: Promise<unknown>[] = [];
     const arrival = { clock: new SystemClock(() => at), waitUntil: (work: Promise<unknown>) => void held.push(work) };
     const application = ladder();
+    admit(arrival, "u", 1000);
+    // Nobody is there yet whom it could wait for.
+    expect(held).toHaveLength(0);
+    const leave = enter();
     for (let pass = 0; pass < 2; pass++) {
       admit(arrival, "u", 1000);
       admit(arrival, "u", 1000);
@@ -156,6 +160,9 @@ test("the front measures its passes by zero timers, asks its price, and tells wh
     vi.runAllTimers();
     await Promise.all(held);
     expect(threadPrice(application, at)).toBe(0);
+    leave();
+    admit(arrival, "u", 1000);
+    expect(held).toHaveLength(3);
   } finally {
     vi.useRealTimers();
   }
