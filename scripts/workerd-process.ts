@@ -6,6 +6,8 @@ import { ROOT } from "./workers.ts";
 
 /** From start to listening; on a busy machine compiling the modules takes a second or two. */
 const LISTEN_BOUND_MS = 30_000;
+/** workerd's cache of its own scripts is made for V8's flags as they come: with others (V8_FLAGS) it compiles them once, and says so. */
+const EXPECTED_LINE = "per-isolate bootstrap compile cache failed its compatibility check";
 
 export type Workerd = {
   child: Child;
@@ -38,7 +40,10 @@ export async function startWorkerd(
   env: Record<string, string>,
   { experimental = false, onLine }: { experimental?: boolean; onLine?: LineListener | undefined } = {},
 ): Promise<Workerd> {
-  const options = { env, control: true, ...(onLine && { onLine }) };
+  const told: LineListener = (line, source) => {
+    if (!line.includes(EXPECTED_LINE)) onLine?.(line, source);
+  };
+  const options = { env, control: true, onLine: told };
   const args = ["serve", config, "--control-fd=3", ...(experimental ? ["--experimental"] : [])];
   const child = new Child("workerd", workerdBinary(), args, options);
   const ports = new Map<string, number>();
