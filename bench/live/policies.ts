@@ -3,6 +3,9 @@
  * A static policy without a drop rule must not be shed by the service, so the service is told of a deadline that is
  * long; the client still judges by the true one.
  */
+import type { FrontLoad } from "../../control/front-load.ts";
+import { edgeBounds } from "../../control/price.ts";
+import type { Application } from "../../protocol/application.ts";
 import type { PlanRequest, Wishes } from "../../protocol/plan.ts";
 import { Lens } from "../simulator/lens.ts";
 
@@ -48,16 +51,21 @@ export function queryOf({ wishes }: LivePolicy): string {
     .join("");
 }
 
-/** The same wishes, for the simulated front. */
+/** The same wishes, for the simulated front, and the price of its thread, as functions/api/front.ts tells it. */
 export class WishfulLens extends Lens {
   readonly #wishes: Wishes;
+  readonly #load: FrontLoad;
+  readonly #highestPrice: ReadonlyMap<string, number>;
 
-  constructor(wishes: Wishes) {
+  constructor(wishes: Wishes, load: FrontLoad, applications: readonly Application[]) {
     super();
     this.#wishes = wishes;
+    this.#load = load;
+    this.#highestPrice = new Map(applications.map((one) => [one.name, edgeBounds([one]).maxPrice]));
   }
 
   override question(question: PlanRequest, platform: string, now: number): PlanRequest {
-    return { ...super.question(question, platform, now), wishes: this.#wishes };
+    const threadPrice = this.#load.dearness(now) * (this.#highestPrice.get(question.application) ?? 0);
+    return { ...super.question(question, platform, now), wishes: this.#wishes, threadPrice };
   }
 }

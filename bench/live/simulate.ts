@@ -3,9 +3,11 @@
  * machines as they were measured. A request enters the simulated service when the live one was sent, with the time left
  * that the live one was told; what came before and after is added as it was live.
  *
- * All of the service is one thread of workerd here: in front of the simulated front stands a queue in which every
- * request takes the front's own time. Stages at the edge run beside it in the simulation, and in it in truth.
+ * All of the service is one thread of workerd here: in front of the simulated front stands that thread, in which every
+ * request takes the front's own time and which is priced and refuses as the real one (control/front-load). Stages at the
+ * edge run beside it in the simulation, and in it in truth.
  */
+import { FrontLoad } from "../../control/front-load.ts";
 import type { Application } from "../../protocol/application.ts";
 import { Dystri } from "../simulator/dystri.ts";
 import type { InputTable } from "../simulator/inputs.ts";
@@ -60,7 +62,9 @@ export function simulate(trace: Trace, policy: LivePolicy, simulation: Simulatio
     machine.registration = registrationOf(row);
     machine.site.slowdown = measured.nodeSlowdown[row.node] ?? 1;
   }
-  const found = world.run((at) => new OneThread(at, measured.frontMs, new Dystri(at, new WishfulLens(policy.wishes))));
+  const load = new FrontLoad();
+  const lens = new WishfulLens(policy.wishes, load, applications);
+  const found = world.run((at) => new OneThread(at, measured.frontMs, load, new Dystri(at, lens)));
   for (const { entry, request } of sent) {
     if (entry.trace !== trace) continue;
     const outcome = found.outcome(request) ?? { ...NOTHING, totalMs: 0 };
@@ -80,21 +84,55 @@ function entriesOf(trace: Trace, shiftMs: number): Entry[] {
   });
 }
 
-/** Requests pass the front's thread one after the other; only then does the service's clock look at them. */
+/** Of a request's time at the front, what it takes to turn it away (`npm run bench:thread`: a plan alone is two fifths). */
+const REFUSAL_SHARE = 0.25;
+
+/**
+ * The front's thread. What has arrived is worked off in one pass, one after the other; what comes meanwhile is read when the pass
+ * is over. Only then does the service's clock look at it.
+ */
 class OneThread implements Policy {
   readonly #world: World;
   readonly #eachMs: Record<string, number>;
+  readonly #load: FrontLoad;
   readonly #policy: Policy;
-  #freeAt = 0;
+  #unread: Offered[] = [];
+  #passing = false;
 
-  constructor(world: World, eachMs: Record<string, number>, policy: Policy) {
+  constructor(world: World, eachMs: Record<string, number>, load: FrontLoad, policy: Policy) {
     this.#world = world;
     this.#eachMs = eachMs;
+    this.#load = load;
     this.#policy = policy;
   }
 
   arrive(request: Offered): void {
-    this.#freeAt = Math.max(this.#world.events.now, this.#freeAt) + (this.#eachMs[request.user.application.name] ?? 0);
-    this.#world.events.at(this.#freeAt, () => this.#policy.arrive(request));
+    this.#unread.push(request);
+    if (!this.#passing) this.#pass();
+  }
+
+  #pass(): void {
+    const { events } = this.#world;
+    // The front's own clock: questions tell the price by it as well.
+    const now = this.#world.clock("front");
+    const requests = this.#unread;
+    [this.#unread, this.#passing] = [[], requests.length > 0];
+    if (!this.#passing) return;
+    this.#load.wantsTimer(now);
+    let takenMs = 0;
+    for (const request of requests) {
+      const { name, deadlineMs, application } = request.user;
+      const eachMs = this.#eachMs[application.name] ?? 0;
+      const admitted = this.#load.admits(name, deadlineMs, now);
+      takenMs += admitted ? eachMs : REFUSAL_SHARE * eachMs;
+      events.after(takenMs, () => {
+        if (admitted) this.#policy.arrive(request);
+        else this.#world.finish(request, { ...NOTHING, status: "rejected" });
+      });
+    }
+    events.after(takenMs, () => {
+      this.#load.passed(this.#world.clock("front"));
+      this.#pass();
+    });
   }
 }
