@@ -15,7 +15,8 @@ import { V8_FLAGS } from "../scripts/workerd-config.ts";
 import { ROOT } from "../scripts/workers.ts";
 import { readValues, runCommand, wholeNumber } from "./command-line/options.ts";
 import { withCluster } from "./lib/bench-cluster.ts";
-import { encodeRequest } from "./lib/http-connection.ts";
+import { inSequence } from "./lib/closed-loop.ts";
+import { encodeRequest, HttpConnection } from "./lib/http-connection.ts";
 import { describeMachine } from "./lib/machine.ts";
 import { median, quantile } from "./lib/statistics.ts";
 import { Connections } from "./live/connections.ts";
@@ -36,8 +37,9 @@ const WAYS = [
   { name: "deepest exit wanted, as planned", route: "infer", query: "&min_confidence=1" },
 ] as const;
 const AT_ONCE = 16;
-const WARM_UP_REQUESTS = 1500;
-const BLOCK_REQUESTS = 800;
+/** Requests of each connection. */
+const WARM_UP_EACH = 100;
+const BLOCK_EACH = 50;
 const BLOCKS = 5;
 const OPEN_WARM_UP_MS = 3000;
 
@@ -56,19 +58,21 @@ await runCommand("bench:thread", async (args) => {
 async function cpuByWay(cluster: LocalCluster): Promise<void> {
   const { apiKey } = await cluster.createUser();
   const requests = await Promise.all(WAYS.map((way) => encodeWay(cluster, apiKey, way)));
-  const connections = new Connections(cluster.url);
+  const connections = await Promise.all(Array.from({ length: AT_ONCE }, () => HttpConnection.open(cluster.url)));
+  const send = async (request: Buffer, each: number): Promise<void> =>
+    void (await Promise.all(connections.map((connection) => inSequence(connection, request, each))));
   try {
-    for (const request of requests) await closedLoop(connections, request, WARM_UP_REQUESTS);
+    for (const request of requests) await send(request, WARM_UP_EACH);
     const usedUs: number[][] = WAYS.map(() => []);
     for (let block = 0; block < BLOCKS; block++) {
       for (const [way, request] of requests.entries()) {
         const before = await threadUs(cluster.workerd.pid);
-        await closedLoop(connections, request, BLOCK_REQUESTS);
-        usedUs[way]?.push(((await threadUs(cluster.workerd.pid)) - before) / BLOCK_REQUESTS);
+        await send(request, BLOCK_EACH);
+        usedUs[way]?.push(((await threadUs(cluster.workerd.pid)) - before) / (AT_ONCE * BLOCK_EACH));
       }
     }
     console.log(
-      `\n${APPLICATION}, ${AT_ONCE} requests at once: CPU of workerd's thread by request, median of ${BLOCKS} blocks of ${BLOCK_REQUESTS}`,
+      `\n${APPLICATION}, ${AT_ONCE} requests at once: CPU of workerd's thread by request, median of ${BLOCKS} blocks of ${AT_ONCE * BLOCK_EACH}`,
     );
     const rows = WAYS.map(({ name }, way) => {
       const us = usedUs[way] ?? [];
@@ -76,7 +80,7 @@ async function cpuByWay(cluster: LocalCluster): Promise<void> {
     });
     console.log(table(["way", "µs", "blocks"], rows));
   } finally {
-    connections.close();
+    for (const connection of connections) connection.close();
   }
 }
 
@@ -96,14 +100,6 @@ async function encodeWay(cluster: LocalCluster, apiKey: string, way: (typeof WAY
 
 async function sample(): Promise<Uint8Array> {
   return new Uint8Array(await readFile(path.join(ROOT, "models", APPLICATION, "samples", SAMPLE)));
-}
-
-async function closedLoop(connections: Connections, request: Buffer, count: number): Promise<void> {
-  let left = count;
-  const one = async (): Promise<void> => {
-    while (left-- > 0) await expectOk(connections, request);
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, one));
 }
 
 async function expectOk(connections: Connections, request: Buffer): Promise<void> {

@@ -4,9 +4,8 @@
  * A job that finds the processor free serves: it runs the stages of all that wait, the earliest deadline first, whosever
  * they are. A stage is computation alone and needs nothing of its request, and only plain data and resolvers are kept
  * here, because I/O objects may not cross from one request to another. Waking each job for each of its stages instead
- * would send it through the thread's queue of events every time: behind a few milliseconds of other Workers' events an
- * isolate then ran less than one stage in five milliseconds, and work that had been let in waited until its time was over
- * (`npm run bench:live`).
+ * would send it through the thread's queue of events every time: behind other Workers' events an isolate could then run
+ * hardly more than one stage a round of them, and work that had been let in waited until its time was over.
  *
  * Whoever serves stops after QUANTUM_MS: other events are let in, so that a cancellation is heard and an earlier deadline
  * goes first, and the next that waits goes on. It may belong to a request that is gone, and then nothing wakes: so no

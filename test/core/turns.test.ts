@@ -39,6 +39,18 @@ function heldStage(): { stage: () => Promise<StageEnd>; end: () => void } {
   return { stage: () => promise, end: () => resolve({ ranMs: 1, ended: true }) };
 }
 
+/** A job in the middle of a stage, and one that waits for the processor. */
+async function oneRunsOneWaits() {
+  const [running, waiting] = [turn("running", 10), turn("waiting", 20)];
+  const turns = turnsWith(running, waiting);
+  const held = heldStage();
+  const order: string[] = [];
+  const ended = turns.run(running, held.stage);
+  const waited = turns.run(waiting, stages("waiting", 1, order));
+  await events();
+  return { turns, running, waiting, held, order, ended, waited };
+}
+
 const events = (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, 5));
 
 describe("turns", () => {
@@ -139,13 +151,7 @@ describe("turns", () => {
   });
 
   test("an interruption ends who waits, at once, and who runs at its next boundary", async () => {
-    const [running, waiting] = [turn("running", 10), turn("waiting", 20)];
-    const turns = turnsWith(running, waiting);
-    const held = heldStage();
-    const order: string[] = [];
-    const ended = turns.run(running, held.stage);
-    const waited = turns.run(waiting, stages("waiting", 1, order));
-    await events();
+    const { turns, running, waiting, held, order, ended, waited } = await oneRunsOneWaits();
     turns.interrupt(waiting, "cancelled");
     turns.interrupt(waiting, "expired");
     await waited;
@@ -173,13 +179,7 @@ describe("turns", () => {
   });
 
   test("evicted work leaves the queue at once and never runs; what runs has no place to lose", async () => {
-    const [running, waiting] = [turn("running", 10), turn("waiting", 20)];
-    const turns = turnsWith(running, waiting);
-    const held = heldStage();
-    const order: string[] = [];
-    const ended = turns.run(running, held.stage);
-    const waited = turns.run(waiting, stages("waiting", 1, order));
-    await events();
+    const { turns, running, waiting, held, order, ended, waited } = await oneRunsOneWaits();
     expect([running.begun, waiting.begun]).toEqual([true, false]);
     turns.evict("waiting");
     expect(turns.queue.length).toBe(0);
