@@ -37,7 +37,10 @@ const WEIGHT = 1 / 8;
 const COUNTED_OVER_MS = 1000;
 
 export class FrontLoad {
-  readonly #requests = new Windows(COUNTED_OVER_MS);
+  /** By controller, of the present window and of the one before. */
+  #requests = new Map<string, number>();
+  #requestsBefore = new Map<string, number>();
+  #windowBeganAt = Number.NEGATIVE_INFINITY;
   /** When the timer that is out was set; null when none is. */
   #setAt: number | null = null;
   /** Of the last two passes. A single long one may have been anything. */
@@ -82,15 +85,25 @@ export class FrontLoad {
 
   /** May a request with so much time left come in? It counts as its user's either way. */
   admits(controller: string, remainingMs: number, now: number): boolean {
-    const { current, before } = this.#requests.at(now);
-    current.set(controller, (current.get(controller) ?? 0) + 1);
+    this.#count(controller, now);
     this.#deadlineMs ??= remainingMs;
     this.#deadlineMs += DEADLINE_WEIGHT * (remainingMs - this.#deadlineMs);
     const lagMs = this.lagMs(now);
-    const limit = lagMs >= LAG_SHARE * remainingMs && isHeavy(before, controller) ? LAG_SHARE : LIGHT_LAG_SHARE;
+    const limit =
+      lagMs >= LAG_SHARE * remainingMs && isHeavy(this.#requestsBefore, controller) ? LAG_SHARE : LIGHT_LAG_SHARE;
     const admitted = lagMs <= LAG_OF_NOTE_MS || lagMs < limit * remainingMs;
     if (admitted && this.#setAt !== null) this.#letIn++;
     return admitted;
+  }
+
+  #count(controller: string, now: number): void {
+    const sinceMs = now - this.#windowBeganAt;
+    if (sinceMs >= COUNTED_OVER_MS) {
+      this.#requestsBefore = sinceMs < 2 * COUNTED_OVER_MS ? this.#requests : new Map<string, number>();
+      this.#requests = new Map();
+      this.#windowBeganAt = now;
+    }
+    this.#requests.set(controller, (this.#requests.get(controller) ?? 0) + 1);
   }
 
   /** What requests have waited for others lately, or already do. */
@@ -110,26 +123,4 @@ function shared(passMs: number, requests: number): number {
 function isHeavy(counts: ReadonlyMap<string, number>, controller: string): boolean {
   const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
   return (counts.get(controller) ?? 0) * counts.size > total;
-}
-
-/** A number for each controller, of the present window and of the one before. */
-class Windows {
-  readonly #lengthMs: number;
-  #beganAt = Number.NEGATIVE_INFINITY;
-  #current = new Map<string, number>();
-  #before = new Map<string, number>();
-
-  constructor(lengthMs: number) {
-    this.#lengthMs = lengthMs;
-  }
-
-  at(now: number): { current: Map<string, number>; before: ReadonlyMap<string, number> } {
-    const sinceMs = now - this.#beganAt;
-    if (sinceMs >= this.#lengthMs) {
-      this.#before = sinceMs < 2 * this.#lengthMs ? this.#current : new Map();
-      this.#current = new Map();
-      this.#beganAt = now;
-    }
-    return { current: this.#current, before: this.#before };
-  }
 }

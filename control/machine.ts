@@ -34,7 +34,9 @@ const NODE_CALL_MS = 0.7;
 
 /**
  * The edge of an application's platform. Its stages run on the asking front's own thread, or on one like it: where a
- * millisecond of that has a price, they cost it as well. It is called on the spot: what travels to it costs nothing that depends on size. */
+ * millisecond of that has a price, they cost it as well. It is called on the spot: what travels to it costs nothing that
+ * depends on size.
+ */
 export function edgeMachine(
   application: Application,
   speed: EdgeSpeed,

@@ -7,7 +7,7 @@ import type { Claim, NodeRegistration } from "../protocol/fleet.ts";
 import { MAX_IN_FLIGHT } from "../protocol/limits.ts";
 import type { FairShare } from "./fair-share.ts";
 import { Lanes } from "./lanes.ts";
-import { deeperDueAt } from "./patience.ts";
+import { deeperDueAt, waitsFor } from "./patience.ts";
 import type { Flight } from "./ledger.ts";
 import { NodeSpeed } from "./node-speed.ts";
 import type { RungWork } from "./node-work.ts";
@@ -97,7 +97,8 @@ export class NodeModel {
       // Tested by an earlier deadline and queued by its own it ends no later than what lies between, which was tested too.
       const least = i === possible.length - 1;
       const upperMs = queued.workMs + (queued.reserveMs ?? 0);
-      const tested = least ? queued : { ...queued, deadlineAt: deeperDueAt(deadlineAt, upperMs, now) };
+      const waits = waitsFor(work, possible.at(-1) as RungWork);
+      const tested = least ? queued : { ...queued, deadlineAt: deeperDueAt(deadlineAt, upperMs, now, waits) };
       const lane = roomy ? this.#lanes.admits(tested, now) : -1;
       if (lane >= 0) return { work, queued, lane, evicted: [] };
       // Nobody's whole answer is given up for a few points of another's.

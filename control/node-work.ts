@@ -13,6 +13,8 @@ export type RungWork = {
   tailMs: number;
   /** Stages to run, in order; the last is that of `rung`. */
   stages: StageWork[];
+  /** Accuracy of the rung, as the node announced it. */
+  quality: number;
 };
 
 /** All that a node can run of one application: by rung, then by start (0 is the input, n + 1 the cut of rung n). */
@@ -32,9 +34,15 @@ const servedWork = oncePer((registration: NodeRegistration) => {
   return served;
 });
 
-function worksOf(rung: number, { medianMs, p95Ms, stageMs }: RungProfile): (RungWork | undefined)[] {
+function worksOf(rung: number, { medianMs, p95Ms, stageMs, quality }: RungProfile): (RungWork | undefined)[] {
   const spread = Math.max(1, p95Ms / Math.max(medianMs, 1e-6));
-  const work = (ms: number, stages: StageWork[]): RungWork => ({ rung, medianMs: ms, tailMs: ms * spread, stages });
+  const work = (ms: number, stages: StageWork[]): RungWork => ({
+    rung,
+    medianMs: ms,
+    tailMs: ms * spread,
+    stages,
+    quality,
+  });
   const works: (RungWork | undefined)[] = [work(medianMs, stageMs)];
   stageMs.slice(0, -1).forEach((stage, i) => {
     const rest = stageMs.slice(i + 1);

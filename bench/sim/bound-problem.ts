@@ -1,7 +1,8 @@
 /**
  * The bound's problem of one world: every way each request that counts could have been served, with the true times of
  * this world. Where a journey's draw depends on what a policy does, the quickest journey is taken; work on a node is
- * that of the best batch. Requests of the warm-up are left out. Each of these makes the bound higher, never lower.
+ * that of the largest batch it could be in (batch-sizes.ts). Requests of the warm-up are left out, except from batches.
+ * Each of these makes the bound higher, never lower.
  *
  * An uplink's bandwidth changes, but a resource of the problem has one speed. So an uplink's time runs as fast as its
  * bandwidth: what could have been sent since the world began, in milliseconds of the link's mean. Windows and work in
@@ -16,6 +17,7 @@ import type { Offered, User } from "../simulator/workload.ts";
 import type { World } from "../simulator/world.ts";
 import { localWork, nodeWork } from "../policies/kit/ladder-profile.ts";
 import { MOST_IN_BATCH } from "../policies/kit/server.ts";
+import { BatchSizes } from "./batch-sizes.ts";
 
 /** What an option of the problem answers with, beside the problem itself: `rungs[request][option]`. */
 export type WorldProblem = { problem: BoundProblem; rungs: number[][]; requests: Offered[] };
@@ -28,8 +30,19 @@ type Place = {
   resource: number;
   thereMs: (bytes: number) => number;
   backMs: number;
-  workMs: (rung: number, from: From) => number | null;
+  /** Stages to run one after the other; null where this machine cannot. */
+  stages: (rung: number, from: From) => StageMs[] | null;
+  /** Told of every way that is looked at: between which instants the stages are run. */
+  note: (stages: readonly StageMs[], fromAt: number, untilAt: number) => void;
 };
+
+type StageMs = { rung: number; ms: number };
+
+/**
+ * Times the batch sizes are worked out. The first time all batches are the largest there are, which is what says who could
+ * meet; with the sizes found jobs take longer and fewer of them meet. A third time finds next to nothing.
+ */
+const ROUNDS = 2;
 
 /** `worth`: what an answer of a rung to a request counts; the truth, for the clairvoyant bound. */
 export function problemOf(
@@ -37,7 +50,7 @@ export function problemOf(
   measured: (request: Offered) => boolean,
   worth: (request: Offered, rung: number) => number,
 ): WorldProblem {
-  const builder = new Builder(world);
+  const builder = new Builder(world, batchSizesOf(world), null);
   const requests = world.workload.requests.filter(measured);
   const found = requests.map((request) => builder.options(request, (rung) => worth(request, rung)));
   return {
@@ -50,6 +63,23 @@ export function problemOf(
   };
 }
 
+/** Who could meet in a batch of a stage on a node, by `batchStage`. */
+export function batchSizesOf(world: World): BatchSizes {
+  let sizes: BatchSizes | null = null;
+  for (let round = 0; round < ROUNDS; round++) {
+    const noted: BatchSizes = new BatchSizes();
+    const builder = new Builder(world, sizes, noted);
+    for (const request of world.workload.requests) builder.options(request, () => 1);
+    sizes = noted;
+  }
+  return sizes ?? new BatchSizes();
+}
+
+/** The name of a stage on a node. */
+export function batchStage(node: string, application: string, rung: number): string {
+  return `${node} ${application} ${rung}`;
+}
+
 /** Uses of machines of the service, and the least time from reaching the front to leaving it. */
 type Inside = { uses: Use[]; needsMs: number };
 
@@ -59,9 +89,14 @@ class Builder {
   readonly #edges = new Map<string, number>();
   readonly #nodes: number[];
   readonly #users = new Map<User, { device: number; uplink: number }>();
+  readonly #sizes: BatchSizes | null;
+  readonly #noted: BatchSizes | null;
 
-  constructor(world: World) {
+  /** `sizes`: of batches; without it all are the largest. `noted` is told who could meet in one. */
+  constructor(world: World, sizes: BatchSizes | null, noted: BatchSizes | null) {
     this.#world = world;
+    this.#sizes = sizes;
+    this.#noted = noted;
     for (const [platform, sites] of world.edges) {
       this.#edges.set(platform, this.#add(`edge ${platform}`, sites.length));
     }
@@ -133,15 +168,18 @@ class Builder {
         }
         // The edge begins, a node ends.
         const [edge] = places;
-        const edgeMs = from === "input" ? null : (edge?.workMs(from, "input") ?? null);
-        if (!edge || edgeMs === null) continue;
+        const prefix = from === "input" ? null : (edge?.stages(from, "input") ?? null);
+        if (!edge || prefix === null) continue;
+        const edgeMs = sumMs(prefix);
         for (const node of places.slice(1)) {
           service(rung, 0, application.input.bytes, (fromAt, untilAt) => {
-            const nodeMs = node.workMs(rung, from);
-            if (nodeMs === null) return null;
+            const suffix = node.stages(rung, from);
+            if (suffix === null) return null;
+            const nodeMs = sumMs(suffix);
             const begins = fromAt + edge.thereMs(0);
             const between = edge.backMs + node.thereMs(bytes);
             const endsBy = untilAt - node.backMs;
+            node.note(suffix, begins + edgeMs + between, endsBy);
             const uses = [
               { resource: edge.resource, releaseAt: begins, dueAt: endsBy - nodeMs - between, workMs: edgeMs },
               { resource: node.resource, releaseAt: begins + edgeMs + between, dueAt: endsBy, workMs: nodeMs },
@@ -171,7 +209,7 @@ class Builder {
   #deviceMs({ user, id }: Offered, rung: number): number | null {
     if (!user.device) return null;
     const work = localWork(user.application, "device", user.device.pace, rung, "input");
-    return work && this.#trueMs(id, work.stages, ({ medianMs }) => medianMs);
+    return work && sumMs(this.#trueMs(id, work.stages, ({ medianMs }) => medianMs));
   }
 
   /** The edge first, if there is one, then the nodes. */
@@ -186,39 +224,63 @@ class Builder {
         resource: edge,
         thereMs: () => callMs,
         backMs: callMs,
-        workMs: (rung, from) => {
+        note: () => undefined,
+        stages: (rung, from) => {
           const work = localWork(application, "edge", plant.edge.slowdown, rung, from);
           return work && this.#trueMs(id, work.stages, ({ medianMs }) => medianMs);
         },
       });
     }
     nodes.forEach(({ spec, registration }, i) => {
-      const overMs = quickest(plant.object) + quickest(spec.link);
+      const stageName = (rung: number): string => batchStage(spec.name, application.name, rung);
       found.push({
         resource: this.#nodes[i] as number,
-        thereMs: (bytes) => overMs + (spec.link.mbitPerS > 0 ? (8 * bytes) / 1000 / spec.link.mbitPerS : 0),
-        backMs: overMs,
-        workMs: (rung, from) => {
+        thereMs: (bytes) => this.#world.gatewayWay(id, i, 0) + this.#world.socketWay(id, i, 0, bytes),
+        backMs: this.#world.gatewayWay(id, i, 1) + this.#world.socketWay(id, i, 1, 0),
+        note: (stages, fromAt, untilAt) => {
+          let beforeMs = 0;
+          let leftMs = sumMs(stages);
+          for (const { rung, ms } of this.#noted ? stages : []) {
+            this.#noted?.note(stageName(rung), id, fromAt + beforeMs, untilAt - leftMs);
+            beforeMs += ms;
+            leftMs -= ms;
+          }
+        },
+        stages: (rung, from) => {
           const work = nodeWork(registration, application, rung, from);
-          return work && this.#trueMs(id, work.stages, (stage) => batchMs([stage], MOST_IN_BATCH) / MOST_IN_BATCH);
+          return (
+            work &&
+            this.#trueMs(id, work.stages, (stage) => {
+              const most = Math.min(MOST_IN_BATCH, this.#sizes?.most(stageName(stage.rung), id) ?? MOST_IN_BATCH);
+              return batchMs([stage], most) / most;
+            })
+          );
         },
       });
     });
     return found;
   }
 
-  #trueMs<S extends { rung: number }>(request: number, stages: readonly S[], ms: (stage: S) => number): number {
+  #trueMs<S extends { rung: number }>(request: number, stages: readonly S[], ms: (stage: S) => number): StageMs[] {
     const { seed, plant } = this.#world;
-    return stages.reduce((sum, stage) => sum + ms(stage) * stageFactor(seed, request, stage.rung, plant.sigma), 0);
+    return stages.map((stage) => {
+      return { rung: stage.rung, ms: ms(stage) * stageFactor(seed, request, stage.rung, plant.sigma) };
+    });
   }
 }
 
 function single(place: Place, rung: number, from: From, bytes: number, fromAt: number, untilAt: number): Inside | null {
-  const workMs = place.workMs(rung, from);
-  if (workMs === null) return null;
+  const stages = place.stages(rung, from);
+  if (stages === null) return null;
+  const workMs = sumMs(stages);
   const thereMs = place.thereMs(bytes);
+  place.note(stages, fromAt + thereMs, untilAt - place.backMs);
   const uses = [{ resource: place.resource, releaseAt: fromAt + thereMs, dueAt: untilAt - place.backMs, workMs }];
   return { uses, needsMs: thereMs + workMs + place.backMs };
+}
+
+function sumMs(stages: readonly StageMs[]): number {
+  return stages.reduce((sum, { ms }) => sum + ms, 0);
 }
 
 function quickest({ rttMs, jitter }: LinkSpec): number {

@@ -23,11 +23,12 @@ type Held = { sequence: number; request: Offered; exit: number; from: "input" | 
 const EMPTY = new Uint8Array(0);
 /** After a loss of the connection; agents spread their attempts. */
 const RECONNECT_MS = 500;
-/** Of a frame that carries no tensor. */
-const SMALL_BYTES = 256;
+/** Of a frame without its tensor. */
+export const SMALL_BYTES = 256;
 
 export class AgentSite {
   readonly #world: World;
+  readonly #index: number;
   readonly #spec: NodeSpec;
   #site: Site;
   #registration: NodeRegistration;
@@ -40,9 +41,10 @@ export class AgentSite {
   #mutedUntil = 0;
   #messages = 0;
 
-  constructor(world: World, spec: NodeSpec, site: Site, registration: NodeRegistration, uplink: Uplink) {
+  constructor(world: World, index: number, site: Site, registration: NodeRegistration, uplink: Uplink) {
     this.#world = world;
-    this.#spec = spec;
+    this.#index = index;
+    this.#spec = world.plant.nodes[index] as NodeSpec;
     this.#site = site;
     this.#registration = registration;
     this.#uplink = uplink;
@@ -112,7 +114,7 @@ export class AgentSite {
     const id = this.#idOf(message.sequence);
     const arriving = { id, application, from, rung, minRung, remainingMs };
     const arrival = this.#executor.arrive(arriving, this.#now());
-    if (!arrival.queued) return this.#refuse(message.sequence, arrival.code, arrival.detail);
+    if (!arrival.queued) return this.#refuse(message.sequence, request, arrival.code, arrival.detail);
     this.#held.set(id, { sequence: message.sequence, request, exit: -1, from });
     this.#dispatch();
   }
@@ -136,12 +138,12 @@ export class AgentSite {
     const held = this.#held.get(step.id);
     this.#held.delete(step.id);
     if (!held) return;
-    if (step.do === "late") this.#refuse(held.sequence, "too_late", REFUSALS.too_late);
+    if (step.do === "late") this.#refuse(held.sequence, held.request, "too_late", REFUSALS.too_late);
     if (step.do !== "answer") return;
     const { queueMs, computeMs, batch } = step;
     const exit = this.#world.inputsOf(held.request.user.application).exit(held.request.input, held.exit);
     const header = { exit, queueMs, computeMs, batch, backlogMs: this.#executor.backlogMs(this.#now()) };
-    this.#say({ kind: "answer", sequence: held.sequence, header, payload: EMPTY });
+    this.#say({ kind: "answer", sequence: held.sequence, header, payload: EMPTY }, held.request);
   }
 
   #run(batch: number, ids: readonly string[], rung: number): void {
@@ -164,15 +166,19 @@ export class AgentSite {
     return stage;
   }
 
-  #refuse(sequence: number, code: keyof typeof REFUSALS, detail: string): void {
+  #refuse(sequence: number, request: Offered, code: keyof typeof REFUSALS, detail: string): void {
     const header = { code, detail, backlogMs: this.#executor.backlogMs(this.#now()) };
-    this.#say({ kind: "refusal", sequence, header, payload: EMPTY });
+    this.#say({ kind: "refusal", sequence, header, payload: EMPTY }, request);
   }
 
-  #say(message: ToGateway): void {
+  /** `request`: whose job it speaks of. */
+  #say(message: ToGateway, request?: Offered): void {
     const epoch = this.#epoch;
     if (epoch < 0) return;
-    const way = this.#world.way(this.#spec.link, this.#messages++, LEGS.socket, SMALL_BYTES);
+    const world = this.#world;
+    const way = request
+      ? world.socketWay(request.id, this.#index, 1, SMALL_BYTES)
+      : world.way(this.#spec.link, this.#messages++, LEGS.frame, SMALL_BYTES);
     this.#wire.send(way, () => this.#uplink.message(epoch, message));
   }
 

@@ -10,10 +10,7 @@ import { Lens } from "./lens.ts";
 import { NodeSite } from "./node-site.ts";
 import { luck } from "./random.ts";
 import type { Offered, User } from "./workload.ts";
-import { LEGS, type Policy, type World } from "./world.ts";
-
-/** Of the calls of one request; a second call of the same kind has other luck. */
-const CALL_STRIDE = 40;
+import { LEG_STRIDE, LEGS, type Policy, type World } from "./world.ts";
 
 export class Dystri implements Policy {
   readonly #world: World;
@@ -97,8 +94,8 @@ export class Dystri implements Policy {
         const sites = this.#edges.get(application.platform) ?? [];
         // The platform, not a policy, chooses the isolate.
         const site =
-          sites[Math.floor(luck(world.seed, request.id, LEGS.edge + action.call * CALL_STRIDE) * sites.length)];
-        const leg = LEGS.edge + action.call * CALL_STRIDE;
+          sites[Math.floor(luck(world.seed, request.id, LEGS.edge + action.call * LEG_STRIDE) * sites.length)];
+        const leg = LEGS.edge + action.call * LEG_STRIDE;
         const { plan, option, start, remainingMs, evidence } = action;
         const job = { application: application.name, start, plan, option, remainingMs, topK: 1, evidence, claim };
         let cancel: (() => void) | null = null;
@@ -119,17 +116,16 @@ export class Dystri implements Policy {
       node: (request, action, claim, reply) => {
         const { application } = request.user;
         const site = this.#nodes.get(action.node);
-        const leg = LEGS.gateway + action.call * CALL_STRIDE;
+        const index = site?.index ?? 0;
         const { option, start, remainingMs } = action;
         const { rung, minRung } = option;
         const ticket = `${request.id}.${action.call}`;
         const job = { ticket, application: application.name, start, rung, minRung, remainingMs, topK: 1, claim };
-        events.after(world.way(plant.object, request.id, leg), () =>
-          site?.submit(job, request, (told) =>
-            events.after(world.way(plant.object, request.id, leg + 1), () => reply(told)),
-          ),
+        const thereMs = world.gatewayWay(request.id, index, 0);
+        events.after(thereMs, () =>
+          site?.submit(job, request, (told) => events.after(world.gatewayWay(request.id, index, 1), () => reply(told))),
         );
-        return () => events.after(world.way(plant.object, request.id, leg), () => site?.cancel(ticket));
+        return () => events.after(thereMs, () => site?.cancel(ticket));
       },
     };
   }

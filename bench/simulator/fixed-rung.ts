@@ -6,7 +6,7 @@
 import { chain, chainReferenceMs, rungAt } from "../../control/ladder.ts";
 import type { Site } from "./site.ts";
 import type { Offered } from "./workload.ts";
-import { LEGS, type Policy, type PolicyOf, type World } from "./world.ts";
+import { LEGS, type Direction, type Policy, type PolicyOf, type World } from "./world.ts";
 
 export type FixedRung = { tier: "edge" | "node"; rung: (request: Offered) => number; drop: boolean };
 
@@ -92,17 +92,11 @@ class FixedRungPolicy implements Policy {
   }
 
   /** From the front to the machine, or back. */
-  #way(server: Server, request: Offered, back: 0 | 1): number {
-    const { plant, nodes } = this.#world;
+  #way(server: Server, request: Offered, back: Direction): number {
     const world = this.#world;
-    if (server.node < 0) return world.way(plant.edge.call, request.id, LEGS.edge + back);
-    const spec = nodes[server.node]?.spec;
-    if (!spec) return 0;
+    if (server.node < 0) return world.way(world.plant.edge.call, request.id, LEGS.edge + back);
     const bytes = back === 0 ? request.user.application.input.bytes : 0;
-    return (
-      world.way(plant.object, request.id, LEGS.gateway + back) +
-      world.way(spec.link, request.id, LEGS.socket + back, bytes)
-    );
+    return world.gatewayWay(request.id, server.node, back) + world.socketWay(request.id, server.node, back, bytes);
   }
 }
 

@@ -3,7 +3,7 @@ import { Gateway, RENEW_EVERY_MS, type GatewayEffect } from "../../control/gatew
 import { MAX_LIVES } from "../../control/ledger.ts";
 import type { NodeJob, NodeReply } from "../../protocol/fleet.ts";
 import { MAX_DEADLINE_MS } from "../../protocol/limits.ts";
-import { AgentSite } from "./agent-site.ts";
+import { AgentSite, SMALL_BYTES } from "./agent-site.ts";
 import type { CoordinatorSite } from "./coordinator-site.ts";
 import type { Timer } from "./event-queue.ts";
 import { Wire } from "./link.ts";
@@ -14,9 +14,13 @@ import { LEGS, type World } from "./world.ts";
 /** `failed`: the call itself did, and brought no reply. */
 export type Submitted = NodeReply | "failed";
 
+/** Of a frame that closes a socket. */
+const CLOSE_BYTES = 64;
+
 type Waiting = { reply: (reply: Submitted) => void; timer: Timer; request: Offered };
 
 export class NodeSite {
+  readonly index: number;
   readonly #world: World;
   readonly #name: string;
   readonly #clock: string;
@@ -32,6 +36,7 @@ export class NodeSite {
   constructor(world: World, index: number, coordinator: CoordinatorSite) {
     const node = world.nodes[index];
     if (!node) throw new RangeError(`there is no node ${index}`);
+    this.index = index;
     this.#world = world;
     this.#spec = node.spec;
     this.#name = `gw:local:${node.spec.name}`;
@@ -40,7 +45,7 @@ export class NodeSite {
     this.#wire = new Wire(world.events);
     const memory = { node: node.spec.name, epoch: 0, registration: null, revoked: null };
     this.#gateway = new Gateway(this.#name, memory, null, this.#now());
-    this.#agent = new AgentSite(world, node.spec, node.site, node.registration, {
+    this.#agent = new AgentSite(world, index, node.site, node.registration, {
       connect: () => this.#connect(),
       message: (epoch, message) => {
         world.messages.count("gateway", this.#name, `to gateway: ${message.kind}`);
@@ -144,7 +149,8 @@ export class NodeSite {
     const { epoch } = this.#gateway.memory;
     // The simulated frame knows whose it is; a real one carries the tensor instead.
     const whose = message.kind === "job" ? request : undefined;
-    const way = this.#world.way(this.#spec.link, this.#frames++, LEGS.socket + 1, 256 + message.payload.byteLength);
+    const bytes = SMALL_BYTES + message.payload.byteLength;
+    const way = whose ? this.#world.socketWay(whose.id, this.index, 0, bytes) : this.#frame(bytes);
     this.#wire.send(way, () => this.#agent.receive(epoch, message, whose));
   }
 
@@ -157,15 +163,19 @@ export class NodeSite {
   }
 
   #close(epoch: number): void {
-    const way = this.#world.way(this.#spec.link, this.#frames++, LEGS.socket + 1, 64);
-    this.#wire.send(way, () => this.#agent.closed(epoch));
+    this.#wire.send(this.#frame(CLOSE_BYTES), () => this.#agent.closed(epoch));
   }
 
   #report(): void {
     const report = this.#gateway.report(this.#now());
     if (!report) return;
-    const way = this.#world.way(this.#world.plant.coordinator, this.#frames++, LEGS.socket + 2);
+    const way = this.#world.way(this.#world.plant.coordinator, this.#frames++, LEGS.frame + 2);
     this.#world.events.after(way, () => this.#coordinator.report(report));
+  }
+
+  /** One way of a frame that is no request's. */
+  #frame(bytes: number): number {
+    return this.#world.way(this.#spec.link, this.#frames++, LEGS.frame + 1, bytes);
   }
 
   #hearBeat(): void {

@@ -41,7 +41,12 @@ export type Plant = {
 };
 
 /** Ways of a request: names of its draws of chance. */
-export const LEGS = { plan: 0, edge: 2, gateway: 4, report: 20, exchange: 22, socket: 30 } as const;
+export const LEGS = { plan: 0, edge: 2, gateway: 4, report: 20, exchange: 22, socket: 30, frame: 34 } as const;
+/** From the draws of one node, or of one call, to those of the next. */
+export const LEG_STRIDE = 40;
+
+/** To a machine, or back from it. */
+export type Direction = 0 | 1;
 
 export interface Policy {
   /** A request has come. `world.finish` must be called for it once. */
@@ -133,6 +138,20 @@ export class World {
   /** One way of a small message of a request, or of `bytes`. */
   way(spec: LinkSpec, request: number, leg: number, bytes = 0): number {
     return journeyMs(spec, this.seed, request, leg, bytes);
+  }
+
+  /**
+   * One way of a request between the front and a node's gateway. These draws and those of its socket belong to the request
+   * and the node, however often and in whatever order a policy asks: so the bound knows what they would be.
+   */
+  gatewayWay(request: number, node: number, direction: Direction): number {
+    return this.way(this.plant.object, request, LEGS.gateway + direction + LEG_STRIDE * node);
+  }
+
+  /** One way of a request's frame of `bytes` between a node and its gateway. */
+  socketWay(request: number, node: number, direction: Direction, bytes: number): number {
+    const { link } = this.plant.nodes[node] as NodeSpec;
+    return this.way(link, request, LEGS.socket + direction + LEG_STRIDE * node, bytes);
   }
 
   /** The request is answered or given up. */

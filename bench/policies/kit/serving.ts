@@ -19,7 +19,7 @@ import { Site } from "../../simulator/site.ts";
 import { luck, Random } from "../../simulator/random.ts";
 import type { UserSide } from "../../simulator/user-side.ts";
 import type { Offered, User } from "../../simulator/workload.ts";
-import { LEGS, type Policy, type World } from "../../simulator/world.ts";
+import { LEGS, type Direction, type Policy, type World } from "../../simulator/world.ts";
 import { localWork, nodeWork } from "./ladder-profile.ts";
 import { Server, type Core, type Job, type JobEnd, type Selector } from "./server.ts";
 
@@ -288,18 +288,13 @@ export abstract class Serving implements Policy {
   }
 
   /** From the front to the machine, or back. */
-  #way(known: Known, request: Offered, from: From, back: 0 | 1): number {
+  #way(known: Known, request: Offered, from: From, back: Direction): number {
     const { world } = this;
     const { plant } = world;
     const { node } = known.server;
     if (node < 0) return world.way(plant.edge.call, request.id, LEGS.edge + back);
-    const spec = plant.nodes[node];
-    if (!spec) return 0;
     const bytes = back === 0 ? this.#bytesTo(known, request.user.application, from) : 0;
-    return (
-      world.way(plant.object, request.id, LEGS.gateway + back) +
-      world.way(spec.link, request.id, LEGS.socket + back, bytes)
-    );
+    return world.gatewayWay(request.id, node, back) + world.socketWay(request.id, node, back, bytes);
   }
 }
 
