@@ -8,7 +8,7 @@ import { ON_DEVICE } from "../../bench/simulator/records.ts";
 import { World } from "../../bench/simulator/world.ts";
 
 // All drop what is late: late jobs that run on would be in batches too, and make them longer for nothing.
-const POLICIES = ["dystri", "gie+drop", "slackfit+drop", "spinn+drop", "neurosurgeon+drop"];
+const POLICIES = ["dystri", "gie+drop", "slackfit+drop", "spinn+drop", "static-best+drop"];
 let service: Service;
 let setting: Setting;
 let solver: Solver;
@@ -16,7 +16,7 @@ let solver: Solver;
 beforeAll(async () => {
   service = await loadService("validation");
   solver = await Solver.load();
-  setting = settingOf(service, { workload: "mmpp2", users: 16, load: 5, deadlineMs: 100 }, 2, 1500, 500);
+  setting = settingOf(service, { workload: "mmpp2", users: 16, load: 5, deadlineMs: 60 }, 2, 1500, 500);
 });
 
 /** A world in which the policy is run; `beforehand` may watch. */
@@ -52,7 +52,7 @@ describe("nothing that happens is missing from the bound's problem", () => {
       expect([request.id, place, rung, found]).toEqual([request.id, place, rung, true]);
       seen++;
     });
-    expect(seen).toBeGreaterThan(500);
+    expect(seen).toBeGreaterThan(300);
   });
 
   test.each(POLICIES)("%s: no batch is larger than any of its jobs could be in", (name) => {
