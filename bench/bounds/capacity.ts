@@ -18,7 +18,7 @@ import type { BoundProblem, Use } from "./problem.ts";
 /** All uses of one resource in one window; what they ask for counts together. */
 export type Group = { resource: number; releaseAt: number; dueAt: number };
 
-export type Column = { request: number; value: number; uses: { group: number; workMs: number }[] };
+export type Column = { request: number; value: number; uses: { group: number; workMs: number }[]; way?: number };
 
 /** Work of `groups` done here: at most `capacity`, in milliseconds of work. */
 export type Limit = { capacity: number; groups: number[] };
@@ -69,13 +69,13 @@ function groupUses({ requests }: BoundProblem): { groups: Group[]; columns: Colu
     return groups.push({ resource, releaseAt, dueAt }) - 1;
   };
   const columns = requests.flatMap(({ options }, request) =>
-    options.map(({ value, uses }): Column => {
+    options.map(({ uses, ...option }): Column => {
       const workMs = new Map<number, number>();
       for (const use of uses) {
         const group = groupOf(use);
         workMs.set(group, (workMs.get(group) ?? 0) + use.workMs);
       }
-      return { request, value, uses: [...workMs].map(([group, ms]) => ({ group, workMs: ms })) };
+      return { ...option, request, uses: [...workMs].map(([group, ms]) => ({ group, workMs: ms })) };
     }),
   );
   return { groups, columns };

@@ -33,7 +33,10 @@ export function withoutIdle(problem: BoundProblem): BoundProblem {
   const demands = demandsOf(problem);
   const kept = problem.resources.map((resource, index) => crowdedRequests(demands[index] ?? new Map(), resource));
   return withOptions(problem, (options, request) =>
-    options.map(({ value, uses }) => ({ value, uses: uses.filter(({ resource }) => kept[resource]?.has(request)) })),
+    options.map(({ uses, ...option }) => ({
+      ...option,
+      uses: uses.filter(({ resource }) => kept[resource]?.has(request)),
+    })),
   );
 }
 

@@ -18,8 +18,11 @@ export type Resource = {
 /** Work that one request needs of one resource, to be done inside a window. */
 export type Use = { resource: number; releaseAt: number; dueAt: number; workMs: number };
 
-/** One way to serve one request: all of `uses` happen, each inside its window. `value` is what it is worth then. */
-export type BoundOption = { value: number; uses: readonly Use[] };
+/**
+ * One way to serve one request: all of `uses` happen, each inside its window. `value` is what it is worth then. `way` is
+ * the builder's own number of it, and stays with it whatever becomes of the problem.
+ */
+export type BoundOption = { value: number; uses: readonly Use[]; way?: number };
 
 export type BoundProblem = {
   resources: readonly Resource[];
@@ -65,8 +68,8 @@ export function feasible(problem: BoundProblem): BoundProblem {
   return withOptions(problem, (options) =>
     options
       .filter(({ value, uses }) => value > 0 && uses.every(fits))
-      .map(({ value, uses }) => ({
-        value,
+      .map(({ uses, ...option }) => ({
+        ...option,
         uses: uses
           .filter(({ workMs }) => workMs > ROUNDING_MS)
           .map((use) => ({ ...use, dueAt: Math.max(use.dueAt, use.releaseAt + alone(use)) })),
@@ -84,7 +87,9 @@ export function withOptions(
 
 /** The same with other values, for instance the expectations of information.ts. */
 export function revalued(problem: BoundProblem, value: (request: number, option: number) => number): BoundProblem {
-  return withOptions(problem, (options, request) => options.map(({ uses }, i) => ({ value: value(request, i), uses })));
+  return withOptions(problem, (options, request) =>
+    options.map((option, i) => ({ ...option, value: value(request, i) })),
+  );
 }
 
 /**
@@ -97,7 +102,9 @@ export function snapped(problem: BoundProblem, cellMs: number): BoundProblem {
     releaseAt: Math.floor(use.releaseAt / cellMs) * cellMs,
     dueAt: Math.ceil(use.dueAt / cellMs) * cellMs,
   });
-  return withOptions(problem, (options) => options.map(({ value, uses }) => ({ value, uses: uses.map(widened) })));
+  return withOptions(problem, (options) =>
+    options.map(({ uses, ...option }) => ({ ...option, uses: uses.map(widened) })),
+  );
 }
 
 /** A step on the way of a request: `delayMs` that no resource limits (a round trip, say), then work. */

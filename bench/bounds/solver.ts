@@ -72,6 +72,8 @@ export type LinearSolution = {
   objective: number;
   /** Price of a unit of each row's limit, ≥ 0. */
   prices: Float64Array;
+  /** Of the columns. */
+  values: Float64Array;
 };
 
 export type IntegerSolution = {
@@ -109,11 +111,12 @@ export class Solver {
         time_limit: timeLimitS,
       });
       const { modelStatus } = model.run();
-      const { rowDual } = model.getSolution();
+      const { rowDual, colValue } = model.getSolution();
       return {
         status: this.#statusOf(modelStatus),
         objective: -model.getObjectiveValue(),
         prices: rowDual.map((dual) => (Number.isFinite(dual) ? Math.max(0, -dual) : 0)),
+        values: colValue,
       };
     } finally {
       model.dispose();

@@ -10,6 +10,7 @@
  */
 import { chain, rungAt, type From } from "../../control/ladder.ts";
 import { batchMs } from "../../control/node-work.ts";
+import type { Tier } from "../../protocol/plan.ts";
 import type { BoundOption, BoundProblem, Resource, Use } from "../bounds/problem.ts";
 import { stageFactor } from "../simulator/site.ts";
 import type { LinkSpec } from "../simulator/link.ts";
@@ -19,8 +20,15 @@ import { localWork, nodeWork } from "../policies/kit/ladder-profile.ts";
 import { MOST_IN_BATCH } from "../policies/kit/server.ts";
 import { BatchSizes } from "./batch-sizes.ts";
 
-/** What an option of the problem answers with, beside the problem itself: `rungs[request][option]`. */
-export type WorldProblem = { problem: BoundProblem; rungs: number[][]; requests: Offered[] };
+/**
+ * How an option serves its request: one tier begins, and hands the cut of `from` over to the one that ends; with `input`
+ * one does all. `node`: its number where a node ends, else −1. Option `i` of a request is `ways[request][i]`, which its
+ * own `way` says.
+ */
+export type Way = { rung: number; begins: Tier; ends: Tier; from: From; node: number };
+
+/** What is listed of a world, beside the requests it is of. */
+export type WorldProblem = { problem: BoundProblem; ways: Way[][]; requests: Offered[] };
 
 /** A journey this many deviations quicker than the median: one in 30,000 is quicker still. */
 const QUICKEST = 4;
@@ -28,6 +36,9 @@ const QUICKEST = 4;
 /** A machine of the service: its resource, the way there and back from the front, and work from somewhere to a rung. */
 type Place = {
   resource: number;
+  tier: Tier;
+  /** Its number; −1 for an edge. */
+  node: number;
   thereMs: (bytes: number) => number;
   backMs: number;
   /** Stages to run one after the other; null where this machine cannot. */
@@ -58,7 +69,7 @@ export function problemOf(
       resources: builder.resources,
       requests: found.map((one) => ({ options: one.map(({ option }) => option) })),
     },
-    rungs: found.map((one) => one.map(({ rung }) => rung)),
+    ways: found.map((one) => one.map(({ way }) => way)),
     requests,
   };
 }
@@ -103,19 +114,22 @@ class Builder {
     this.#nodes = world.nodes.map(({ spec }) => this.#add(spec.name, spec.cores));
   }
 
-  options(request: Offered, worth: (rung: number) => number): { option: BoundOption; rung: number }[] {
+  options(request: Offered, worth: (rung: number) => number): { option: BoundOption; way: Way }[] {
     const { user, atMs } = request;
     const { application, deadlineMs } = user;
     const { device, uplink } = this.#user(user);
     const side = this.#world.side(user);
     const dueAt = atMs + deadlineMs;
-    const found: { option: BoundOption; rung: number }[] = [];
+    const found: { option: BoundOption; way: Way }[] = [];
+    const add = (way: Way, uses: Use[]): void => {
+      found.push({ way, option: { value: worth(way.rung), uses, way: found.length } });
+    };
     const home = (rung: number): number | null => this.#deviceMs(request, rung);
     const places = this.#places(request);
 
     /** The device for `prefixMs`, then `bytes` to the service, and what happens there. */
     const service = (
-      rung: number,
+      way: Way,
       prefixMs: number,
       bytes: number,
       inside: (fromAt: number, untilAt: number) => Inside | null,
@@ -142,20 +156,17 @@ class Builder {
         const doneBy = link ? link.timeOf(link.capacity(thereBy) - kilobits) : thereBy;
         uses.push({ resource: device, releaseAt: atMs, dueAt: doneBy, workMs: prefixMs });
       }
-      found.push({ rung, option: { value: worth(rung), uses } });
+      add(way, uses);
     };
 
     for (let rung = 0; rung < application.rungs.length; rung++) {
       if (worth(rung) <= 0) continue;
       const alone = home(rung);
       if (alone !== null) {
-        found.push({
-          rung,
-          option: { value: worth(rung), uses: [{ resource: device, releaseAt: atMs, dueAt, workMs: alone }] },
-        });
+        const whole: Way = { rung, begins: "device", ends: "device", from: "input", node: -1 };
+        add(whole, [{ resource: device, releaseAt: atMs, dueAt, workMs: alone }]);
       }
-      const way = chain(application, rung, "input") ?? [];
-      const starts: From[] = ["input", ...way.slice(0, -1)];
+      const starts: From[] = ["input", ...(chain(application, rung, "input") ?? []).slice(0, -1)];
       for (const from of starts) {
         const cut = from === "input" ? undefined : rungAt(application, from).cut;
         if (from !== "input" && !cut) continue;
@@ -163,7 +174,9 @@ class Builder {
         const prefixMs = from === "input" ? 0 : home(from);
         if (prefixMs !== null) {
           for (const place of places) {
-            service(rung, prefixMs, bytes, (fromAt, untilAt) => single(place, rung, from, bytes, fromAt, untilAt));
+            const { tier: ends, node } = place;
+            const way: Way = { rung, begins: from === "input" ? ends : "device", ends, from, node };
+            service(way, prefixMs, bytes, (fromAt, untilAt) => single(place, rung, from, bytes, fromAt, untilAt));
           }
         }
         // The edge begins, a node ends.
@@ -172,7 +185,8 @@ class Builder {
         if (!edge || prefix === null) continue;
         const edgeMs = sumMs(prefix);
         for (const node of places.slice(1)) {
-          service(rung, 0, application.input.bytes, (fromAt, untilAt) => {
+          const way: Way = { rung, begins: "edge", ends: "node", from, node: node.node };
+          service(way, 0, application.input.bytes, (fromAt, untilAt) => {
             const suffix = node.stages(rung, from);
             if (suffix === null) return null;
             const nodeMs = sumMs(suffix);
@@ -222,6 +236,8 @@ class Builder {
       const callMs = quickest(plant.edge.call);
       found.push({
         resource: edge,
+        tier: "edge",
+        node: -1,
         thereMs: () => callMs,
         backMs: callMs,
         note: () => undefined,
@@ -235,6 +251,8 @@ class Builder {
       const stageName = (rung: number): string => batchStage(spec.name, application.name, rung);
       found.push({
         resource: this.#nodes[i] as number,
+        tier: "node",
+        node: i,
         thereMs: (bytes) => this.#world.gatewayWay(id, i, 0) + this.#world.socketWay(id, i, 0, bytes),
         backMs: this.#world.gatewayWay(id, i, 1) + this.#world.socketWay(id, i, 1, 0),
         note: (stages, fromAt, untilAt) => {
