@@ -55,13 +55,17 @@ type StageMs = { rung: number; ms: number };
  */
 const ROUNDS = 2;
 
-/** `worth`: what an answer of a rung to a request counts; the truth, for the clairvoyant bound. */
+/**
+ * `worth`: what an answer of a rung to a request counts; the truth, for the clairvoyant bound. `sizes`: of batches; a bound
+ * needs the largest there could be, and with none noted every job runs alone.
+ */
 export function problemOf(
   world: World,
   measured: (request: Offered) => boolean,
   worth: (request: Offered, rung: number) => number,
+  sizes: BatchSizes = batchSizesOf(world),
 ): WorldProblem {
-  const builder = new Builder(world, batchSizesOf(world), null);
+  const builder = new Builder(world, sizes, null);
   const requests = world.workload.requests.filter(measured);
   const found = requests.map((request) => builder.options(request, (rung) => worth(request, rung)));
   return {
