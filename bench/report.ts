@@ -2,9 +2,10 @@
  * `npm run bench:report`: bench/report/ from what `npm run bench:sim` has left under .dystri/bench/sim: README.md, tables of
  * all cells, pictures. The full grid where at least half of it is there, else the quick one. The pictures of single
  * runs are simulated anew. In which cells the aims on misses hold is read from .dystri/bench/servable.json, where the code
- * of the results has made it (`npm run bench:servable`).
+ * of the results has made it (`npm run bench:servable`), and likewise what lies between bound and Dystri from gap.json
+ * (`npm run bench:gap`).
  *
- *     npm run bench:report          --from FOLDER   other results, with servable.json beside the folder
+ *     npm run bench:report          --from FOLDER   other results, with servable.json and gap.json beside the folder
  *                                   --to FOLDER     another place
  */
 import { globSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
@@ -20,6 +21,7 @@ import { readSet, SET_NAMES, type ResultSet } from "./reporting/result-sets.ts";
 import { servableCells } from "./reporting/servable.ts";
 import { burstPicture, isolationPicture, latencyPicture, recoveryPicture } from "./reporting/scene-pictures.ts";
 import { groupBy } from "./reporting/tables.ts";
+import { readGaps } from "./gap/results.ts";
 import { readServable } from "./servable/results.ts";
 import { fingerprint, fullGrid } from "./sim/grid.ts";
 
@@ -97,6 +99,7 @@ async function main(args: string[]): Promise<void> {
     readme({
       main,
       cells,
+      gaps: readGaps(path.join(from, "..", "gap.json"), main.fingerprint),
       servable: servableCells(readServable(path.join(from, "..", "servable.json"), main.fingerprint), cells),
       sets,
       fingerprint: fingerprint(ROOT),

@@ -96,12 +96,12 @@ async function main(options: Options): Promise<void> {
     console.log(`\nresults: ${path.relative(ROOT, folder)}`);
   }
   const isWhole = grid.name === "full" && partial === "" && options.split === "test" && options.cells === "";
-  if (isWhole) solveServable(options);
+  if (isWhole) for (const command of ["servable", "gap"]) solveCells(command, options);
 }
 
-/** What could be served at all, a minute's work, so that the report needs no third command. Its table goes where progress goes. */
-function solveServable({ threads }: Options): void {
-  const script = path.join(ROOT, "bench", "servable.ts");
+/** Minutes of work, so that the report needs no third command. Tables go where progress goes. */
+function solveCells(command: string, { threads }: Options): void {
+  const script = path.join(ROOT, "bench", `${command}.ts`);
   const args = threads === undefined ? [] : ["--threads", `${threads}`];
   const { status, error } = spawnSync(process.execPath, [script, ...args], { stdio: ["ignore", 2, 2] });
   if (error) throw error;

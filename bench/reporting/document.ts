@@ -1,4 +1,5 @@
 /** The report's text: README.md and the tables of all cells. The same results give the same bytes. */
+import type { GapFile } from "../gap/results.ts";
 import { fullGrid } from "../sim/grid.ts";
 import type { SeedResult } from "../sim/run-seed.ts";
 import { compareCell, type ComparedCell } from "./comparison.ts";
@@ -6,6 +7,7 @@ import { crossedTable, isCrossed } from "./crossed.ts";
 import { SCENE_CELL, SCENE_REQUESTS } from "./grid-scenes.ts";
 import { range } from "./markdown.ts";
 import type { ResultSet } from "./result-sets.ts";
+import { gapText } from "./gap.ts";
 import { missesText } from "./servable.ts";
 import {
   aimsTable,
@@ -31,6 +33,8 @@ export type ReportInput = {
   cells: readonly ComparedCell[];
   /** What is known of how many of their requests could be served; empty where `bench:servable` has not run. */
   servable: ServableCells;
+  /** What lies between the information bound and Dystri; without a cell where `bench:gap` has not run. */
+  gaps: GapFile;
   sets: readonly ResultSet[];
   /** Of the checkout as it is now. */
   fingerprint: string;
@@ -117,6 +121,7 @@ The **${boundName} bound** is ${
       : "what a scheduler could reach that knows beforehand which rung answers which input rightly; nobody can know that, so 100 % is out of reach. The results used here have no information bound."
   }
 
+${gapText(input.gaps)}
 ## Every policy over all ${cells.length} cells
 
 ${overallTable(overallOf(cells, ["dystri", "baseline"]))}

@@ -5,8 +5,8 @@
  */
 import { fractionalBound } from "../bounds/fractional.ts";
 import type { Solver } from "../bounds/solver.ts";
+import type { CellTask } from "../kept/solve-cells.ts";
 import { problemOf } from "../sim/bound-problem.ts";
-import type { CellPlan } from "../sim/grid.ts";
 import { settingOf, type Service } from "../sim/setting.ts";
 import type { Offered } from "../simulator/workload.ts";
 import { World } from "../simulator/world.ts";
@@ -15,14 +15,8 @@ import type { Served } from "./results.ts";
 /** Finer than the bounds' own grid: each window is widened to whole cells, and what is widened hides what cannot be served. */
 const CELL_MS = 5;
 
-export type ServableTask = {
-  /** `requests` are offered after the warm-up, and the first `bounds.requests` of them are looked at. */
-  plan: Pick<CellPlan, "cell" | "variation" | "requests" | "warmUpMs" | "bounds">;
-  seed: number;
-};
-
 /** Blocks the thread while it solves. */
-export function solveServable(service: Service, solver: Solver, { plan, seed }: ServableTask): Served {
+export function solveServable(service: Service, solver: Solver, { plan, seed }: CellTask): Served {
   const { cell, variation, requests: offered, warmUpMs, bounds } = plan;
   const { world, measured } = settingOf(service, cell, seed, offered, warmUpMs, variation);
   const first = world.workload.requests.findIndex(measured);

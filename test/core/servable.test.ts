@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Solver } from "../../bench/bounds/solver.ts";
 import { policyNamed } from "../../bench/policies/registry.ts";
 import { addServed, readServable, servableOf, shareText, type Served } from "../../bench/servable/results.ts";
-import { solveServable, type ServableTask } from "../../bench/servable/solve.ts";
+import type { CellTask } from "../../bench/kept/solve-cells.ts";
+import { solveServable } from "../../bench/servable/solve.ts";
 import { loadService, settingOf, type Cell, type Service } from "../../bench/sim/setting.ts";
 import { World } from "../../bench/simulator/world.ts";
 
@@ -18,8 +19,9 @@ describe("a cell", () => {
     [service, solver] = [await loadService("test"), await Solver.load()];
   });
 
-  const taskOf = (cell: Cell, thin = false): ServableTask => ({
+  const taskOf = (cell: Cell, thin = false): CellTask => ({
     plan: {
+      key: "cell",
       cell,
       variation: thin ? { name: "thin clients", devices: [null] } : { name: "" },
       requests: REQUESTS,
@@ -28,7 +30,7 @@ describe("a cell", () => {
     },
     seed: 1,
   });
-  const solve = (task: ServableTask): Served => {
+  const solve = (task: CellTask): Served => {
     if (!service || !solver) throw new Error("not loaded");
     return solveServable(service, solver, task);
   };
