@@ -14,7 +14,7 @@ const TURNS = 60;
 const MOST_TOGETHER = 24;
 const TOGETHER_MS = { least: 30, most: 300 };
 /** What a millisecond of a shared machine may cost while requests are put back, in right answers; or nothing. */
-const PRICES = { least: 0.0005, most: 0.05, free: 0.25 };
+const PRICES = { least: 0.0005, most: 0.2, free: 0.25 };
 
 /** `value`: of the chains placed; null: the request is not served. `starts`: of its pieces, on their machines' own clocks. */
 export type Placed = { chain: Chain; starts: number[] } | null;
@@ -70,7 +70,8 @@ class Searcher {
     for (const request of taken) this.#take(request);
     const price = this.#price();
     const order = this.#shuffled(taken);
-    for (const request of order) this.#put(request, price);
+    // To each a little dearer or cheaper: what is best together need not be best at one price.
+    for (const request of order) this.#put(request, 2 * this.#random.uniform() * price);
     // What the price has left free goes to whoever gains by it.
     for (const request of order) this.#improve(request);
     if (this.#valueOf(taken) >= valueBefore) return;
