@@ -1,7 +1,7 @@
 /**
  * How many requests of a cell could be served on time at all: the clairvoyant bound (bounds/fractional.ts) with every
  * answer right, over the same requests that `npm run bench:sim` makes its bounds of. The bound rounds in favour of
- * whoever serves (windows widened to whole cells, quickest journeys, best batches), so a cell called missable is.
+ * whoever serves (windows widened to whole cells, largest batches), so a cell called missable is.
  */
 import { fractionalBound } from "../bounds/fractional.ts";
 import type { Solver } from "../bounds/solver.ts";
