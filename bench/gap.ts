@@ -10,8 +10,8 @@
 import path from "node:path";
 import { cellsWith, runCommand } from "./command-line/options.ts";
 import { readGaps, addGap, STEPS } from "./gap/results.ts";
+import { gapCells, gapRows, STEP_NAMES } from "./gap/rows.ts";
 import { readCellOptions, solveCells, type CellOptions } from "./kept/solve-cells.ts";
-import { gapCells, gapRows, STEP_NAMES } from "./reporting/gap.ts";
 import { fingerprint } from "./sim/grid.ts";
 import { table } from "./simulator/table.ts";
 

@@ -20,7 +20,6 @@ import { runGridScene } from "./reporting/grid-scenes.ts";
 import { readSet, SET_NAMES, type ResultSet } from "./reporting/result-sets.ts";
 import { servableCells } from "./reporting/servable.ts";
 import { burstPicture, isolationPicture, latencyPicture, recoveryPicture } from "./reporting/scene-pictures.ts";
-import { groupBy } from "./reporting/tables.ts";
 import { readGaps } from "./gap/results.ts";
 import { readServable } from "./servable/results.ts";
 import { fingerprint, fullGrid } from "./sim/grid.ts";
@@ -48,7 +47,7 @@ async function main(args: string[]): Promise<void> {
     writeFileSync(path.join(to, file), text);
     console.log(path.join(path.relative(process.cwd(), to), file));
   };
-  const tables = [...groupBy(sets.flatMap(tablesOf), ({ file }) => file)].map(([file, parts]) => {
+  const tables = [...Map.groupBy(sets.flatMap(tablesOf), ({ file }) => file)].map(([file, parts]) => {
     const all = parts.flatMap((part) => part.cells);
     const title = parts[0]?.title ?? file;
     write(file, cellsDocument(title, all));
@@ -133,7 +132,7 @@ function onGrid({ cells }: ResultSet): ComparedCell[] {
 /** A file for each workload of each grid, one for the axes. */
 function tablesOf({ name, cells }: ResultSet): { file: string; title: string; cells: ComparedCell[] }[] {
   const compared = cells.flatMap((file) => compareCell(file) ?? []);
-  const groups = groupBy(compared, ({ file }) =>
+  const groups = Map.groupBy(compared, ({ file }) =>
     file.variation === "" || name === "trace" ? file.cell.workload : "axes",
   );
   return [...groups].map(([group, own]) => ({

@@ -13,7 +13,6 @@ import {
   aimsTable,
   byWorkloadAndLoad,
   cellSection,
-  groupBy,
   losses,
   lossTable,
   overallOf,
@@ -212,7 +211,7 @@ function describeSet(set: ResultSet, fingerprint: string): string {
     set.fingerprint === fingerprint
       ? "the code of this checkout"
       : `**other code than this checkout's** (${set.fingerprint}, not ${fingerprint})`;
-  const bounds = [...groupBy(set.cells.flatMap((cell) => cell.seeds).flatMap(boundsOf), (kind) => kind)].map(
+  const bounds = [...Map.groupBy(set.cells.flatMap((cell) => cell.seeds).flatMap(boundsOf), (kind) => kind)].map(
     ([kind, all]) => `${kind} bound on ${all.length} runs`,
   );
   return (

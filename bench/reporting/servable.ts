@@ -3,7 +3,7 @@ import { servableOf, shareText, type ServableFile } from "../servable/results.ts
 import { fullGrid } from "../sim/grid.ts";
 import type { ComparedCell } from "./comparison.ts";
 import { markdownTable, range } from "./markdown.ts";
-import { groupBy, isSteady, OVERLOADED, type ServableCells } from "./tables.ts";
+import { isSteady, OVERLOADED, type ServableCells } from "./tables.ts";
 
 /** Cells of the full grid only: no other is ever solved. */
 export function servableCells(file: ServableFile, cells: readonly ComparedCell[]): ServableCells {
@@ -52,7 +52,10 @@ ${shareTable(cells, servable)}`;
 /** A row for what differs otherwise, a column for each number of users; a dash where nothing is known. */
 function shareTable(cells: readonly ComparedCell[], servable: ServableCells): string {
   const users = [...new Set(cells.map(({ file }) => file.cell.users))].sort((a, b) => a - b);
-  const groups = groupBy(cells, ({ file: { cell } }) => `${cell.workload}, load ${cell.load}, ${cell.deadlineMs} ms`);
+  const groups = Map.groupBy(
+    cells,
+    ({ file: { cell } }) => `${cell.workload}, load ${cell.load}, ${cell.deadlineMs} ms`,
+  );
   return markdownTable(
     ["cells", ...users.map((count) => `${count} users`)],
     [...groups].map(([name, group]) => [

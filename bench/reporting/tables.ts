@@ -27,7 +27,7 @@ export function isSteady({ file }: ComparedCell): boolean {
 
 /** One row per group of cells: Dystri against the best baseline of each cell. */
 export function summaryTable(cells: readonly ComparedCell[], groupOf: (cell: ComparedCell) => string): string {
-  const groups = groupBy(cells, groupOf);
+  const groups = Map.groupBy(cells, groupOf);
   return markdownTable(
     [
       "cells",
@@ -273,14 +273,4 @@ export function cellSection({ title, file, rows }: ComparedCell): string {
     percent(row.infoShare),
   ]);
   return `## ${title}\n\n${file.seeds.length} ${file.seeds.length === 1 ? "seed" : "seeds"}, ${rows[0]?.offered} requests in all; ${offered}.\n\n${markdownTable(head, body)}\n`;
-}
-
-export function groupBy<T>(all: readonly T[], keyOf: (one: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const one of all) {
-    const group = groups.get(keyOf(one)) ?? [];
-    groups.set(keyOf(one), group);
-    group.push(one);
-  }
-  return groups;
 }
