@@ -9,8 +9,8 @@
  */
 import path from "node:path";
 import { cellsWith, runCommand } from "./command-line/options.ts";
-import { readGaps, addGap, STEPS } from "./gap/results.ts";
-import { gapCells, gapRows, STEP_NAMES } from "./gap/rows.ts";
+import { addGap, readGaps } from "./gap/results.ts";
+import { gapCells, MISSED_HEAD, missedRows, RIGHT_HEAD, rightRows } from "./gap/rows.ts";
 import { readCellOptions, solveCells, type CellOptions } from "./kept/solve-cells.ts";
 import { fingerprint } from "./sim/grid.ts";
 import { table } from "./simulator/table.ts";
@@ -30,6 +30,7 @@ async function main(options: CellOptions): Promise<void> {
   const file = readGaps(FILE, code);
   const keys = new Set(cells.map(({ key }) => key));
   const kept = { ...file, cells: Object.fromEntries(Object.entries(file.cells).filter(([key]) => keys.has(key))) };
-  console.log(table(["cells", ...STEPS.map((step) => STEP_NAMES[step])], gapRows(kept)));
-  console.log(`\nexpected right answers on time, % of requests; results: ${path.relative(ROOT, FILE)}`);
+  console.log(`Expected right and on time, % of requests\n${table(RIGHT_HEAD, rightRows(kept))}`);
+  console.log(`\nNot answered on time, % of requests\n${table(MISSED_HEAD, missedRows(kept))}`);
+  console.log(`\nresults: ${path.relative(ROOT, FILE)}`);
 }

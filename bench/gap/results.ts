@@ -4,27 +4,30 @@ import { addCell, readCells, type CellsFile } from "../kept/cells-file.ts";
 /** See bench/kept/cells-file.ts. */
 export const FORMAT = "dystri-gap-1";
 
-/** Of one cell and seed: expected right answers on time to `requests` requests, from most knowledge to least. */
+/** Of `requests`, how many are answered on time, and of these answers how many are expected to be right. */
+export type Reached = { onTime: number; right: number };
+
+/** Of one cell and seed, what is reached, from most knowledge to least. */
 export type Gap = {
   requests: number;
-  /** The information bound. */
+  /** The information bound: right answers only. */
   bound: number;
   /** Found for machines that neither interrupt nor batch, all arrivals known. */
-  foresight: number;
+  foresight: Reached;
   /** Each request placed for good as it arrives: what comes later is not known. */
-  arriving: number;
+  arriving: Reached;
   /** The same, and of an input only that its application's rungs are right so often. */
-  unseen: number;
+  unseen: Reached;
   /** Dystri, where no journey, bandwidth or computation takes longer or less long than usual, and objects are at hand. */
-  steady: number;
-  dystri: number;
+  steady: Reached;
+  dystri: Reached;
   seconds: number;
 };
 
 export type GapFile = CellsFile<Gap>;
 
-/** The steps from the bound down to Dystri, in order. */
-export const STEPS = ["bound", "foresight", "arriving", "unseen", "steady", "dystri"] as const;
+/** The steps from below the bound down to Dystri, in order. */
+export const STEPS = ["foresight", "arriving", "unseen", "steady", "dystri"] as const;
 
 export function readGaps(file: string, fingerprint: string): GapFile {
   return readCells(file, FORMAT, fingerprint);

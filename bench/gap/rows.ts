@@ -5,8 +5,7 @@ import { STEPS, type Gap, type GapFile } from "./results.ts";
 /** Few users and many: what they tell apart is alike in between. */
 export const USERS = [8, 32];
 
-export const STEP_NAMES: Record<(typeof STEPS)[number], string> = {
-  bound: "information bound",
+const STEP_NAMES: Record<(typeof STEPS)[number], string> = {
   foresight: "scheduled, all known",
   arriving: "… as they arrive",
   unseen: "… confidences unknown",
@@ -19,8 +18,24 @@ export function gapCells(): CellPlan[] {
   return fullGrid([]).cells.filter(({ variation, cell }) => variation.name === "" && USERS.includes(cell.users));
 }
 
-/** A row for cells that differ only in their users: each step in % of their requests. */
-export function gapRows(file: GapFile): string[][] {
+/** Heads of the columns: of answers that are right, and of requests that are missed. */
+export const RIGHT_HEAD = ["cells", "information bound", ...STEPS.map((step) => STEP_NAMES[step])];
+export const MISSED_HEAD = ["cells", ...STEPS.map((step) => STEP_NAMES[step])];
+
+/** A row for cells that differ only in their users: what is right and on time in each step, in % of their requests. */
+export function rightRows(file: GapFile): string[][] {
+  return rows(file, [({ bound }) => bound, ...STEPS.map((step) => (gap: Gap) => gap[step].right)]);
+}
+
+/** The same of what has no answer on time. */
+export function missedRows(file: GapFile): string[][] {
+  return rows(
+    file,
+    STEPS.map((step) => (gap: Gap) => gap.requests - gap[step].onTime),
+  );
+}
+
+function rows(file: GapFile, columns: readonly ((gap: Gap) => number)[]): string[][] {
   const known = gapCells().flatMap(({ key, cell }) =>
     Object.values(file.cells[key] ?? {}).map((gap) => ({ cell, gap })),
   );
@@ -31,6 +46,6 @@ export function gapRows(file: GapFile): string[][] {
   return [...groups].map(([name, ones]) => {
     const sum = (of: (gap: Gap) => number): number => ones.reduce((total, { gap }) => total + of(gap), 0);
     const requests = sum((gap) => gap.requests);
-    return [name, ...STEPS.map((step) => ((100 * sum((gap) => gap[step])) / requests).toFixed(2))];
+    return [name, ...columns.map((of) => ((100 * sum(of)) / requests).toFixed(2))];
   });
 }

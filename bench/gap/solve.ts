@@ -12,14 +12,14 @@ import type { Solver } from "../bounds/solver.ts";
 import type { CellTask } from "../kept/solve-cells.ts";
 import { DYSTRI, policyNamed } from "../policies/registry.ts";
 import { BatchSizes } from "../sim/batch-sizes.ts";
-import { problemOf } from "../sim/bound-problem.ts";
+import { problemOf, type WorldProblem } from "../sim/bound-problem.ts";
 import { figuresOf } from "../sim/figures.ts";
 import { settingOf, type Service } from "../sim/setting.ts";
 import type { LinkSpec } from "../simulator/link.ts";
 import type { Offered } from "../simulator/workload.ts";
 import { World, type WorldOptions } from "../simulator/world.ts";
 import { chainsOf } from "./chains.ts";
-import type { Gap } from "./results.ts";
+import type { Gap, Reached } from "./results.ts";
 import { placeAsTheyArrive, search, type Schedule } from "./search.ts";
 
 export type GapBench = { service: Service; training: Service; solver: Solver };
@@ -59,26 +59,28 @@ export function solveGap(
 
   const known = problemOf(world, counts, expectation, new BatchSizes());
   const unknown = problemOf(world, counts, average, new BatchSizes());
-  const scored = ({ placed }: Schedule): number =>
-    placed.reduce((sum, one, i) => {
-      const request = unknown.requests[i] as Offered;
-      const way = one && unknown.ways[i]?.[one.chain.way];
-      return sum + (way ? expectation(request, way.rung) : 0);
+  const reached = ({ ways, requests }: WorldProblem, { placed }: Schedule): Reached => {
+    const rungs = placed.map((one, i) => (one ? ways[i]?.[one.chain.way]?.rung : undefined));
+    const right = rungs.reduce<number>((sum, rung, i) => {
+      return sum + (rung === undefined ? 0 : expectation(requests[i] as Offered, rung));
     }, 0);
-  const dystri = (of: WorldOptions): number => {
+    return { onTime: rungs.filter((rung) => rung !== undefined).length, right };
+  };
+  const dystri = (of: WorldOptions): Reached => {
     const { make, defaults } = policyNamed(DYSTRI);
     const own = new World(of);
     const records = own.run(
       make(defaults, { training: training.inputs, mix: new Map(), solver, solverTimes: { byColumns: [] } }),
     );
-    return figuresOf(own, records, counts, expectation, 0).expected ?? 0;
+    const figures = figuresOf(own, records, counts, expectation, 0);
+    return { onTime: figures.counts.onTime, right: figures.expected ?? 0 };
   };
   return {
     requests: known.requests.length,
     bound: fractionalBound(solver, problemOf(world, counts, expectation).problem).value,
-    foresight: search(chainsOf(world, known), seed).value,
-    arriving: placeAsTheyArrive(chainsOf(world, known)).value,
-    unseen: scored(placeAsTheyArrive(chainsOf(world, unknown))),
+    foresight: reached(known, search(chainsOf(world, known), seed)),
+    arriving: reached(known, placeAsTheyArrive(chainsOf(world, known))),
+    unseen: reached(unknown, placeAsTheyArrive(chainsOf(world, unknown))),
     steady: dystri(steadied(options)),
     dystri: dystri(options),
     seconds: (performance.now() - startedAt) / 1000,

@@ -1,24 +1,28 @@
 /** What lies between the information bound and Dystri, for the report: what `npm run bench:gap` found. */
-import { STEPS, type GapFile } from "../gap/results.ts";
-import { gapRows, STEP_NAMES, USERS } from "../gap/rows.ts";
+import type { GapFile } from "../gap/results.ts";
+import { MISSED_HEAD, missedRows, RIGHT_HEAD, rightRows, USERS } from "../gap/rows.ts";
 import { markdownTable } from "./markdown.ts";
 
 /** The report's section; empty where nothing was found out. */
 export function gapText(file: GapFile): string {
-  const rows = gapRows(file);
+  const rows = rightRows(file);
   if (rows.length === 0) return "";
   const cells = Object.keys(file.cells).length;
   const seeds = Math.max(...Object.values(file.cells).map((own) => Object.keys(own).length));
   return `## What lies between the bound and Dystri
 
 \`npm run bench:gap\`: the same requests served by ever less knowledge, in ${cells} cells (${USERS.join(" and ")} users together), seeds of each: ${seeds}.
-All are scored by expectation, in % of the requests. **Scheduled, all known**: a schedule found for machines that neither
+Right answers on time are scored by expectation, in % of the requests. **Scheduled, all known**: a schedule found for machines that neither
 interrupt nor batch, every arrival, journey, computation and confidence known beforehand; what it reaches can be reached. **As
 they arrive**: each request is placed for good when it comes, where those before it have left room and at whatever constant price
 of the machines' time does best; what comes later is not known. **Confidences unknown**: so is how sure the exits will be of an input. **Dystri, nothing varies**: journeys,
 bandwidths and computations take what they usually take, and a user's controller is asked in no time; Dystri's own code decides
 with what its controllers are told. Dystri may be above a schedule where nodes batch, and where it stops early.
 
-${markdownTable(["cells", ...STEPS.map((step) => STEP_NAMES[step])], rows)}
+${markdownTable(RIGHT_HEAD, rows)}
+
+What has no answer on time, in % of the requests. None of these serves as many as it can: all look for right answers.
+
+${markdownTable(MISSED_HEAD, missedRows(file))}
 `;
 }

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { Solver } from "../../bench/bounds/solver.ts";
 import { chainsOf, type Chain, type ChainProblem, type Clock, type Piece } from "../../bench/gap/chains.ts";
 import { FORMAT, STEPS, type Gap, type GapFile } from "../../bench/gap/results.ts";
-import { gapCells, gapRows } from "../../bench/gap/rows.ts";
+import { gapCells, missedRows, rightRows } from "../../bench/gap/rows.ts";
 import { placeAsTheyArrive, search, type Schedule } from "../../bench/gap/search.ts";
 import { solveGap, type GapBench } from "../../bench/gap/solve.ts";
 import { Timeline } from "../../bench/gap/timeline.ts";
@@ -168,11 +168,15 @@ describe("a cell taken apart", () => {
       Number(bench.service.inputs.get(user.application.name)?.right(input, rung));
     const { seconds: _, ...gap } = solveGap(bench, truth, task);
     expect(gap.requests).toBe(300);
-    expect(gap.foresight).toBeLessThanOrEqual(gap.bound + EXACT_MS);
-    expect(gap.arriving).toBeLessThanOrEqual(gap.foresight);
-    expect(gap.unseen).toBeLessThan(gap.foresight);
-    expect(gap.dystri).toBeLessThanOrEqual(gap.bound);
-    expect(gap.dystri).toBeGreaterThan(0.5 * gap.bound);
+    expect(gap.foresight.right).toBeLessThanOrEqual(gap.bound + EXACT_MS);
+    expect(gap.arriving.right).toBeLessThanOrEqual(gap.foresight.right);
+    expect(gap.unseen.right).toBeLessThan(gap.foresight.right);
+    expect(gap.dystri.right).toBeLessThanOrEqual(gap.bound);
+    expect(gap.dystri.right).toBeGreaterThan(0.5 * gap.bound);
+    for (const step of STEPS) {
+      expect(gap[step].onTime).toBeLessThanOrEqual(gap.requests);
+      expect(gap[step].right).toBeLessThanOrEqual(gap[step].onTime);
+    }
     const { seconds: __, ...again } = solveGap(bench, truth, task);
     expect(again).toEqual(gap);
   });
@@ -182,21 +186,20 @@ describe("what is told of it", () => {
   const gap = (scale: number): Gap => ({
     requests: 200,
     bound: 180 * scale,
-    foresight: 178 * scale,
-    arriving: 176 * scale,
-    unseen: 172 * scale,
-    steady: 171 * scale,
-    dystri: 170 * scale,
+    foresight: { onTime: 200, right: 178 * scale },
+    arriving: { onTime: 199, right: 176 * scale },
+    unseen: { onTime: 198, right: 172 * scale },
+    steady: { onTime: 198, right: 171 * scale },
+    dystri: { onTime: 197, right: 170 * scale },
     seconds: 1,
   });
   const fileOf = (cells: GapFile["cells"]): GapFile => ({ format: FORMAT, fingerprint: "now", cells });
 
   test("cells that differ in their users make a row, requests together", () => {
     const [few, many] = ["poisson-8u-1x-75ms", "poisson-32u-1x-75ms"];
-    const rows = gapRows(fileOf({ [few as string]: { 1: gap(1), 2: gap(1) }, [many as string]: { 1: gap(0.5) } }));
-    expect(rows).toHaveLength(1);
-    expect(rows[0]?.[1]).toBe("75.00");
-    expect(rows[0]).toHaveLength(1 + STEPS.length);
+    const file = fileOf({ [few as string]: { 1: gap(1), 2: gap(1) }, [many as string]: { 1: gap(0.5) } });
+    expect(rightRows(file)).toEqual([["poisson, load 1, 75 ms", "75.00", "74.17", "73.33", "71.67", "71.25", "70.83"]]);
+    expect(missedRows(file)).toEqual([["poisson, load 1, 75 ms", "0.00", "0.50", "1.00", "1.00", "1.50"]]);
     expect(gapCells().map(({ key }) => key)).toEqual(expect.arrayContaining([few, many]));
   });
 
