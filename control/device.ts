@@ -103,6 +103,17 @@ export class DeviceController {
     return makePlan({ ...ask, home, away, wishes, weight: 1 });
   }
 
+  /** The least time in which the service, as last heard, would answer what has arrived there and waits for nobody; else 0. */
+  leastMs(application: Application): number {
+    const times = this.#seen.flatMap(({ tier, slowdown, meanMs }) =>
+      application.rungs.flatMap(({ tiers }, rung) => {
+        const ms = tiers.includes(tier) ? wayMs(application, tier, rung, "input") : null;
+        return ms === null ? [] : [meanMs + slowdown * ms];
+      }),
+    );
+    return times.length > 0 ? Math.min(...times) : 0;
+  }
+
   /** The service has been asked as `option` says; `answered` ends it. */
   asked(plan: Plan, option: number): void {
     const chosen = plan.options[option];
@@ -204,12 +215,18 @@ export function serviceMs(leftMs: number, link: LinkEstimate, bytes: number): nu
 }
 
 /**
- * Is there any point in sending `bytes` now? Not where what still waits to be sent (`pendingBytes`, counted in `link`) makes
- * it arrive too late as expected: it would only make the next one late as well. A free link is always tried, or an
- * estimate that is too high would stay for ever.
+ * Is there any point in sending `bytes` now, when the service takes `leastMs` at least? Not where what still waits to be sent
+ * (`pendingBytes`, counted in `link`) makes its answer too late as expected: it would only make the next one late as well.
+ * A free link is always tried, or an estimate that is too high would stay for ever.
  */
-export function worthSending(leftMs: number, link: LinkEstimate, bytes: number, pendingBytes: number): boolean {
-  return pendingBytes === 0 || linkMeanMs(link, bytes) < leftMs;
+export function worthSending(
+  leftMs: number,
+  link: LinkEstimate,
+  bytes: number,
+  pendingBytes: number,
+  leastMs: number,
+): boolean {
+  return pendingBytes === 0 || linkMeanMs(link, bytes) + leastMs < leftMs;
 }
 
 /** What the service tells of its machines: the edge, and of the nodes the one that would answer first. */

@@ -182,7 +182,8 @@ export class DeviceClient {
     const { bytes } = request.user.application.input;
     const leftMs = task.dueAt - this.#world.events.now;
     const link = this.#lens.link(side.estimate);
-    if (!worthSending(leftMs, link, bytes, side.link?.pending ?? 0)) {
+    const leastMs = this.#controller(request.user).leastMs(request.user.application);
+    if (!worthSending(leftMs, link, bytes, side.link?.pending ?? 0, leastMs)) {
       this.#controller(request.user).answered(task.plan?.planId ?? "");
       if (task.release) task.unsent = true;
       else this.#finish(task, UNSENT);

@@ -5,6 +5,7 @@ import {
   safetyStages,
   seenService,
   serviceMs,
+  worthSending,
   type DeviceAsk,
   type SeenMachine,
 } from "../../control/device.ts";
@@ -56,6 +57,9 @@ const goal = (plan: Plan, at: number, bin: number): string => {
   const option = typeof step === "number" ? plan.options[step] : undefined;
   return option ? `${option.rung}@${option.at.tier}` : "stop";
 };
+
+const edgeMs = (rung: number): number => application.rungs[rung]?.referenceMs.edge ?? Number.NaN;
+const nodeMs = (rung: number): number => application.rungs[rung]?.referenceMs.node ?? Number.NaN;
 
 /** The nodes that the plan may lead to. */
 const nodesOf = (plan: Plan): string[] => [
@@ -162,6 +166,17 @@ describe("what a device tells and is told", () => {
     expect(serviceMs(100, { ...LINK, deviationMs: 40 }, 64)).toBeCloseTo(100 - 10, 9);
     expect(serviceMs(100, { ...LINK, msPerKiB: 3 }, 2048)).toBeCloseTo(100 - 16, 9);
     expect(serviceMs(9, LINK, 64)).toBe(0);
+  });
+
+  test("nothing is sent behind others that cannot be answered in time, and a free link is always tried", () => {
+    const controller = new DeviceController();
+    controller.absorb([{ ...EDGE, slowdown: 3, aheadMs: 50 }, NODE], 0);
+    // Whoever is quickest with its first rung and nobody ahead.
+    const leastMs = controller.leastMs(application);
+    expect(leastMs).toBe(Math.min(1 + 3 * edgeMs(0), 5 + nodeMs(0)));
+    expect(worthSending(10 + leastMs + 0.1, LINK, 64, 64, leastMs)).toBe(true);
+    expect(worthSending(10 + leastMs - 0.1, LINK, 64, 64, leastMs)).toBe(false);
+    expect(worthSending(1, LINK, 64, 0, leastMs)).toBe(true);
   });
 
   test("while the service is asked the quickest rung that fits is secured", () => {
