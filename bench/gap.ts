@@ -10,7 +10,7 @@
 import path from "node:path";
 import { cellsWith, runCommand } from "./command-line/options.ts";
 import { addGap, readGaps } from "./gap/results.ts";
-import { gapCells, MISSED_HEAD, missedRows, RIGHT_HEAD, rightRows } from "./gap/rows.ts";
+import { gapCells, gapRows, MISSED_HEAD, missedTexts, RIGHT_HEAD, rightTexts } from "./gap/rows.ts";
 import { readCellOptions, solveCells, type CellOptions } from "./kept/solve-cells.ts";
 import { fingerprint } from "./sim/grid.ts";
 import { table } from "./simulator/table.ts";
@@ -30,7 +30,8 @@ async function main(options: CellOptions): Promise<void> {
   const file = readGaps(FILE, code);
   const keys = new Set(cells.map(({ key }) => key));
   const kept = { ...file, cells: Object.fromEntries(Object.entries(file.cells).filter(([key]) => keys.has(key))) };
-  console.log(`Expected right and on time, % of requests\n${table(RIGHT_HEAD, rightRows(kept))}`);
-  console.log(`\nNot answered on time, % of requests\n${table(MISSED_HEAD, missedRows(kept))}`);
+  const rows = gapRows(kept);
+  console.log(`Expected right and on time, % of requests\n${table(RIGHT_HEAD, rightTexts(rows))}`);
+  console.log(`\nNot answered on time, % of requests\n${table(MISSED_HEAD, missedTexts(rows))}`);
   console.log(`\nresults: ${path.relative(ROOT, FILE)}`);
 }

@@ -16,11 +16,14 @@ import { aheadPicture } from "./reporting/ahead-picture.ts";
 import { compareCell, type ComparedCell } from "./reporting/comparison.ts";
 import { cellsDocument, readme } from "./reporting/document.ts";
 import { accuracy, clairvoyantShare, gridPicture, misses } from "./reporting/grid-pictures.ts";
+import { GAP_PICTURE } from "./reporting/gap.ts";
+import { gapPicture } from "./reporting/gap-picture.ts";
 import { runGridScene } from "./reporting/grid-scenes.ts";
 import { readSet, SET_NAMES, type ResultSet } from "./reporting/result-sets.ts";
 import { servableCells } from "./reporting/servable.ts";
 import { burstPicture, isolationPicture, latencyPicture, recoveryPicture } from "./reporting/scene-pictures.ts";
 import { readGaps } from "./gap/results.ts";
+import { gapRows } from "./gap/rows.ts";
 import { readServable } from "./servable/results.ts";
 import { fingerprint, fullGrid } from "./sim/grid.ts";
 
@@ -93,12 +96,15 @@ async function main(args: string[]): Promise<void> {
   write("burst.svg", burstPicture(scene));
   write("isolation.svg", isolationPicture());
   write("recovery.svg", recoveryPicture());
+  const gaps = readGaps(path.join(from, "..", "gap.json"), main.fingerprint);
+  const gapped = gapRows(gaps);
+  if (gapped.length > 0) write(GAP_PICTURE, gapPicture(gapped));
   write(
     "README.md",
     readme({
       main,
       cells,
-      gaps: readGaps(path.join(from, "..", "gap.json"), main.fingerprint),
+      gaps,
       servable: servableCells(readServable(path.join(from, "..", "servable.json"), main.fingerprint), cells),
       sets,
       fingerprint: fingerprint(ROOT),

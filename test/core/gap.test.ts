@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { Solver } from "../../bench/bounds/solver.ts";
 import { chainsOf, type Chain, type ChainProblem, type Clock, type Piece } from "../../bench/gap/chains.ts";
 import { FORMAT, STEPS, type Gap, type GapFile } from "../../bench/gap/results.ts";
-import { gapCells, missedRows, rightRows } from "../../bench/gap/rows.ts";
+import { gapCells, gapRows, missedTexts, rightTexts } from "../../bench/gap/rows.ts";
 import { placeAsTheyArrive, search, type Schedule } from "../../bench/gap/search.ts";
 import { solveGap, type GapBench } from "../../bench/gap/solve.ts";
 import { Timeline } from "../../bench/gap/timeline.ts";
@@ -198,8 +198,11 @@ describe("what is told of it", () => {
   test("cells that differ in their users make a row, requests together", () => {
     const [few, many] = ["poisson-8u-1x-75ms", "poisson-32u-1x-75ms"];
     const file = fileOf({ [few as string]: { 1: gap(1), 2: gap(1) }, [many as string]: { 1: gap(0.5) } });
-    expect(rightRows(file)).toEqual([["poisson, load 1, 75 ms", "75.00", "74.17", "73.33", "71.67", "71.25", "70.83"]]);
-    expect(missedRows(file)).toEqual([["poisson, load 1, 75 ms", "0.00", "0.50", "1.00", "1.00", "1.50"]]);
+    const rows = gapRows(file);
+    expect(rightTexts(rows)).toEqual([
+      ["poisson, load 1, 75 ms", "75.00", "74.17", "73.33", "71.67", "71.25", "70.83"],
+    ]);
+    expect(missedTexts(rows)).toEqual([["poisson, load 1, 75 ms", "0.00", "0.50", "1.00", "1.00", "1.50"]]);
     expect(gapCells().map(({ key }) => key)).toEqual(expect.arrayContaining([few, many]));
   });
 
