@@ -62,6 +62,8 @@ const ABSENCE_MS = 1000;
  * one on its way at home: an answer that comes too late costs its journey, and one that is not asked for costs its gain.
  */
 const CAUTION = 0.5;
+/** What is begun at the last moment is begun this much before it: timers are late by that. */
+const SOONER_MS = 1;
 /**
  * Of a service that has not been heard yet: idle, free, as fast as its profile, with a node behind it. A device that
  * expected less than there may be would never ask, and never learn.
@@ -197,6 +199,22 @@ export function safetyStages(application: Application, fitsMs: number): number[]
       [best, leastMs] = [way, ms];
   });
   return best;
+}
+
+/**
+ * How long the service is waited for, with `leftMs` until the deadline, before those stages are begun at home: as long as they
+ * are still in time afterwards, at their upper estimate. Mostly the service has answered by then, and the device is free
+ * for requests that have nobody else. Null where they would be late already.
+ */
+export function securesAfterMs(
+  application: Application,
+  leftMs: number,
+  { slowdown, tail }: Pick<DeviceLoad, "slowdown" | "tail">,
+): number | null {
+  const upperMs = slowdown * tail;
+  const way = safetyStages(application, leftMs / upperMs);
+  if (way.length === 0) return null;
+  return Math.max(0, leftMs - upperMs * chainReferenceMs(application, way, "edge") - SOONER_MS);
 }
 
 /** Stages still to run on the device for `rung`. */

@@ -8,6 +8,7 @@ import {
   nextOnDevice,
   restOf,
   safetyStages,
+  securesAfterMs,
   serviceMs,
   worthSending,
   type DeviceStep,
@@ -44,8 +45,10 @@ type Task = {
   /** The thread is held, or waited for. */
   onThread: boolean;
   release: Timer | null;
-  /** The service was not asked: what the device holds in time is the answer. */
-  unsent: boolean;
+  /** How the request ends when the device has no exit in time: the service was not asked, or has none. */
+  alone: Served | null;
+  /** An exit at home is being computed, or was. */
+  secured: boolean;
   finished: boolean;
   predictedMs: number;
 };
@@ -72,7 +75,8 @@ export class DeviceClient {
       plan: null,
       onThread: false,
       release: null,
-      unsent: false,
+      alone: null,
+      secured: false,
       finished: false,
       predictedMs: 0,
     };
@@ -150,14 +154,30 @@ export class DeviceClient {
     if (step.kind === "ask" && task.plan) this.#controller(task.request.user).asked(task.plan, step.option);
     // Nothing fits by anybody's estimate: the service may still know better than what was last heard of it.
     this.#ask(task);
-    if (task.exits.length === 0) this.#secure(task);
+    if (task.finished || task.exits.length > 0) return;
+    if (task.alone) this.#secure(task);
+    else this.#secureInTime(task);
   }
 
-  /** An exit at home while the service is asked. */
-  #secure(task: Task): void {
+  /** Where the service is slow, an exit at home at the last moment; a device with other work keeps to that. */
+  #secureInTime(task: Task): void {
     const { request, side, dueAt } = task;
     const { device } = side;
     if (!device) return;
+    const { events } = this.#world;
+    const afterMs = securesAfterMs(request.user.application, dueAt - events.now, device);
+    if (afterMs === null) return;
+    events.after(afterMs, () => {
+      if (!task.finished && device.aheadMs(dueAt) <= 0) this.#secure(task);
+    });
+  }
+
+  /** An exit at home. */
+  #secure(task: Task): void {
+    const { request, side, dueAt } = task;
+    const { device } = side;
+    if (!device || task.secured) return;
+    task.secured = true;
     const { application } = request.user;
     const fits = (aheadMs: number): number =>
       (dueAt - this.#world.events.now - aheadMs) / (device.slowdown * device.tail);
@@ -167,6 +187,8 @@ export class DeviceClient {
       const rung = way[at];
       if (rung === undefined || task.finished || safetyStages(application, fits(0)).length === 0) {
         device.release();
+        // Nobody else has a better answer.
+        if (task.alone && task.exits.length > 0) this.#finish(task, null);
         return;
       }
       device.compute(request, rung, restMs(at), () => {
@@ -185,7 +207,7 @@ export class DeviceClient {
     const leastMs = this.#controller(request.user).leastMs(request.user.application);
     if (!worthSending(leftMs, link, bytes, side.link?.pending ?? 0, leastMs)) {
       this.#controller(request.user).answered(task.plan?.planId ?? "");
-      if (task.release) task.unsent = true;
+      if (task.release) task.alone = UNSENT;
       else this.#finish(task, UNSENT);
       return;
     }
@@ -199,7 +221,11 @@ export class DeviceClient {
           const { staleMs } = this.#lens.options;
           if (staleMs === 0) controller.absorb(served.seen, seenAt);
           else this.#world.events.after(staleMs, () => controller.absorb(served.seen, seenAt));
-          this.#finish(task, served);
+          const isRefused = served.outcome.rung < 0 && !served.satisfied;
+          if (isRefused && task.release && !task.finished && task.exits.length === 0 && seenAt < task.dueAt) {
+            task.alone = served;
+            this.#secure(task);
+          } else this.#finish(task, served);
         }),
       );
     });
@@ -208,7 +234,7 @@ export class DeviceClient {
   /** The deadline is near: what is held is the answer, whatever is still on its way. */
   #giveHeld(task: Task): void {
     if (task.exits.length > 0) this.#finish(task, null);
-    else if (task.unsent) this.#finish(task, UNSENT);
+    else if (task.alone) this.#finish(task, task.alone);
   }
 
   /** `served`: what the service replied, if that is what ended it. */

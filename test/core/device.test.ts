@@ -4,6 +4,7 @@ import {
   nextOnDevice,
   safetyStages,
   seenService,
+  securesAfterMs,
   serviceMs,
   worthSending,
   type DeviceAsk,
@@ -182,6 +183,16 @@ describe("what a device tells and is told", () => {
   test("while the service is asked the quickest rung that fits is secured", () => {
     expect(safetyStages(application, 10)).toEqual([0]);
     expect(safetyStages(application, 0.5)).toEqual([]);
+  });
+
+  test("it is begun at home as late as it may be, at its upper estimate, and not where that is too late", () => {
+    const device = { slowdown: 4, tail: 1.5 };
+    const upperMs = 4 * 1.5 * edgeMs(0);
+    const afterMs = securesAfterMs(application, 50, device) ?? Number.NaN;
+    expect(afterMs + upperMs).toBeLessThan(50);
+    expect(afterMs + upperMs).toBeGreaterThan(48);
+    expect(securesAfterMs(application, upperMs, device)).toBe(0);
+    expect(securesAfterMs(application, upperMs - 0.1, device)).toBeNull();
   });
 
   test("of the nodes the one that would answer first is told of, in reference milliseconds", () => {
