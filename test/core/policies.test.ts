@@ -158,6 +158,27 @@ describe("static policies and cores", () => {
   });
 });
 
+describe("dystri on a user's device", () => {
+  const slow = { device: { pace: 6 }, access: STILL as AccessSpec };
+
+  test("what the service refuses the device answers itself, as soon as it can", () => {
+    // Others fill the edge; nobody has told the device yet, for whom the edge would be quicker.
+    const asked = [...burst(20, { user: 1 }), { atMs: 5 }];
+    const own = serve("dystri", { asked, users: [slow, {}], nodes: [] }).at(-1);
+    expect(own).toMatchObject({ status: "onTime", rung: 0, node: ON_DEVICE });
+    expect(own?.totalMs).toBeGreaterThan(60);
+    expect(own?.totalMs).toBeLessThan(80);
+  });
+
+  test("what the service answers in time leaves the device free for what it refuses later", () => {
+    const others = burst(20, { user: 1 }).map((one) => ({ ...one, atMs: 40 + one.atMs }));
+    const asked = [{ atMs: 0, input: SURE }, ...others, { atMs: 42 }];
+    const outcomes = serve("dystri", { asked, users: [slow, {}], nodes: [] });
+    expect(outcomes[0]).toMatchObject({ status: "onTime", node: -1 });
+    expect(outcomes.at(-1)).toMatchObject({ status: "onTime", node: ON_DEVICE });
+  });
+});
+
 describe("policies on the user's device", () => {
   const device = { pace: 2 };
 
