@@ -2,7 +2,7 @@
 import { addCell, readCells, type CellsFile } from "../kept/cells-file.ts";
 
 /** See bench/kept/cells-file.ts. */
-export const FORMAT = "dystri-gap-1";
+export const FORMAT = "dystri-gap-2";
 
 /** Of `requests`, how many are answered on time, and of these answers how many are expected to be right. */
 export type Reached = { onTime: number; right: number };

@@ -94,7 +94,10 @@ function steadied(options: WorldOptions): WorldOptions {
   const requests = new Map(
     workload.users.map((user) => {
       const { access } = user;
-      return [user, access ? { ...user, access: { ...access, jitter: 0, logDeviation: 0 } } : user];
+      if (!access) return [user, user];
+      // The mean of what it was, so that as much can be sent.
+      const logMean = access.logMean + access.logDeviation ** 2 / 2;
+      return [user, { ...user, access: { ...access, logMean, jitter: 0, logDeviation: 0 } }];
     }),
   );
   return {
