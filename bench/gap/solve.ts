@@ -75,11 +75,12 @@ export function solveGap(
     const figures = figuresOf(own, records, counts, expectation, 0);
     return { onTime: figures.counts.onTime, right: figures.expected ?? 0 };
   };
+  const chains = chainsOf(world, known);
   return {
     requests: known.requests.length,
     bound: fractionalBound(solver, problemOf(world, counts, expectation).problem).value,
-    foresight: reached(known, search(chainsOf(world, known), seed)),
-    arriving: reached(known, placeAsTheyArrive(chainsOf(world, known))),
+    foresight: reached(known, search(chains, seed)),
+    arriving: reached(known, placeAsTheyArrive(chains)),
     unseen: reached(unknown, placeAsTheyArrive(chainsOf(world, unknown))),
     steady: dystri(steadied(options)),
     dystri: dystri(options),
@@ -91,7 +92,7 @@ export function solveGap(
 function steadied(options: WorldOptions): WorldOptions {
   const { plant, workload } = options;
   const calm = (link: LinkSpec): LinkSpec => ({ ...link, jitter: 0 });
-  const requests = new Map(
+  const steadiedUsers = new Map(
     workload.users.map((user) => {
       const { access } = user;
       if (!access) return [user, user];
@@ -111,8 +112,11 @@ function steadied(options: WorldOptions): WorldOptions {
     },
     workload: {
       ...workload,
-      users: [...requests.values()],
-      requests: workload.requests.map((request) => ({ ...request, user: requests.get(request.user) ?? request.user })),
+      users: [...steadiedUsers.values()],
+      requests: workload.requests.map((request) => ({
+        ...request,
+        user: steadiedUsers.get(request.user) ?? request.user,
+      })),
     },
   };
 }
